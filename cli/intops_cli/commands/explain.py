@@ -1,0 +1,131 @@
+"""`intops explain mapping NAME` and `intops explain message ID`: each field, where from, by which rule, and why."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from intops_cli.exits import OK, REFUSED
+from intops_cli.output import Table, say, show
+from intops_cli.project import open_project
+from intops_cli.whereabouts import asked, where_arguments
+from intops_core.error_classes import ERROR_CLASSES
+from intops_core.rules import BY_ID
+
+HELP = "explain a Mapping, a message, a rule or an error class"
+EPILOG = """\
+examples:
+  intops explain mapping alertmanager-to-event --dir examples/01-alerts-to-helpdesk
+  intops explain message 17
+  intops explain rule COM-06
+  intops explain error rateLimited
+
+exit codes: 0 found, 1 nothing of that name, 3 no worker answers"""
+
+WHAT = ("mapping", "message", "rule", "error")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    parser.add_argument("what", choices=WHAT, help="what is explained")
+    parser.add_argument("name", help="name of the Mapping, rule or class, or id of the message")
+    parser.add_argument(
+        "--dir", type=Path, default=Path(), help="folder with the Mapping (default: here)"
+    )
+    parser.add_argument("--flow", help="Flow of the message, where several run")
+    where_arguments(parser)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run the command."""
+    explain = {"mapping": _mapping, "message": _message, "rule": _rule, "error": _error}
+    return explain[given.what](given)
+
+
+def _mapping(given: argparse.Namespace) -> int:
+    project = open_project(given.dir, namespace=given.namespace)
+    known = project.mappings()
+    if given.name not in known:
+        names = ", ".join(sorted(known))
+        say(
+            f'There is no Mapping "{given.name}" in {given.dir} or in the catalogue. There are: {names}.'
+        )
+        return REFUSED
+    body = known[given.name].body
+    rows, data = [], []
+    for rule in body.fields:
+        source = rule.cel or " else ".join(rule.from_) or "default"
+        table = ", ".join(f"{old} → {new}" for old, new in rule.values.items())
+        data.append({"to": rule.to, "from": source, "values": rule.values, "meaning": rule.meaning})
+        rows.append(
+            [rule.to, " ".join(source.split()), rule.on_unmapped or "", rule.meaning, table]
+        )
+    show(
+        data,
+        Table(["TO", "FROM", "UNMAPPED", "MEANING", "VALUES"], rows, wide_from=4),
+        given.output,
+    )
+    return OK
+
+
+def _message(given: argparse.Namespace) -> int:
+    client = asked(given)
+    found: dict[str, Any] | None = client.ask(f"/messages/{given.name}/explain", flow=given.flow)
+    if found is None:
+        say(f"There is no message {given.name}; `intops messages` lists them.")
+        return REFUSED
+    rows = [
+        [
+            s["mapping"],
+            s["to"],
+            s["from"] or "",
+            s["rule"],
+            _short(s["before"]),
+            _short(s["after"]),
+            s["meaning"],
+        ]
+        for s in found["steps"]
+    ]
+    table = Table(
+        ["MAPPING", "TO", "FROM", "RULE", "BEFORE", "AFTER", "MEANING"], rows, wide_from=6
+    )
+    show(found, table, given.output)
+    if given.output in ("table", "wide"):
+        say(found["outcome"])
+    return OK
+
+
+def _rule(given: argparse.Namespace) -> int:
+    rule = BY_ID.get(given.name)
+    if rule is None:
+        say(f'There is no rule "{given.name}". There are: {", ".join(BY_ID)}.')
+        return REFUSED
+    data = {"id": rule.id, "severity": rule.severity, "title": rule.title}
+    show(
+        data,
+        Table(["RULE", "SEVERITY", "SAYS"], [[rule.id, rule.severity, rule.title]]),
+        given.output,
+    )
+    return OK
+
+
+def _error(given: argparse.Namespace) -> int:
+    found = next((known for known in ERROR_CLASSES if known.name == given.name), None)
+    if found is None:
+        names = ", ".join(known.name for known in ERROR_CLASSES)
+        say(f'There is no error class "{given.name}". There are: {names}.')
+        return REFUSED
+    data = {
+        "name": found.name, "detection": found.detection, "strategy": found.strategy,
+        "today": found.today, "what": found.what,
+    }  # fmt: skip
+    if given.output in ("table", "wide"):
+        print(f"{found.name}: {found.strategy} ({found.today})")
+        print(f"\nDetected: {found.detection}\n\nWhat happens: {found.what}")
+    else:
+        show(data, Table([], []), given.output)
+    return OK
+
+
+def _short(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -1,0 +1,379 @@
+"""Write the reference pages of what is not a kind: rules, error classes, reactions, metrics, flags, commands.
+
+Called by `make generate`, and with `--check` by `make check`, from the root of the source tree. The
+command line may import every plane, so it is the one place that knows all of them:
+
+    python -m intops_cli.reference [--check] [--root DIR]
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+
+from intops_cli.__main__ import COMMANDS, command_module, parser
+from intops_cli.exits import MEANINGS
+from intops_core.catalog import shipped
+from intops_core.error_classes import ERROR_CLASSES, ErrorClass
+from intops_core.rules import RULES, UNNUMBERED
+from intops_core.rules.rule import BuiltInRule
+from intops_operator import metrics as operator_metrics
+from intops_operator import settings as operator_settings
+from intops_runtime import settings as worker_settings
+from intops_runtime.metrics import METRICS
+
+REFERENCE: Final = Path("docs/reference")
+REACTIONS: Final = REFERENCE / "reactions.yaml"
+
+_NOTE: Final = "<!-- Generated from the code by `make generate`; edit the code instead. -->"
+
+# Defaults that the machine decides: what is true where the pages are made is true nowhere else.
+_DECIDED_THERE: Final = {
+    "--name": "host name",
+    "--identity": "host name, which is the pod's name",
+    "--namespace": "namespace of the pod, else `default`",
+    "--kubeconfig": "the `KUBECONFIG` variable, else the pod's own access",
+}
+_TYPES: Final = {
+    "str": "text", "int": "integer", "float": "number", "Path": "path",
+    "_list": "words with commas", "_boolean": "`true` or `false`",
+}  # fmt: skip
+
+
+def outputs(root: Path = Path()) -> dict[Path, str]:
+    """Every page, by its path below the root, with its text. What was measured is read below the root."""
+    measured = root / REACTIONS
+    pages = {REFERENCE / "reactions.md": reactions_page(measured)} if measured.is_file() else {}
+    return pages | {
+        REFERENCE / "rules.md": rules_page(),
+        REFERENCE / "error-classes.md": error_classes_page(),
+        REFERENCE / "metrics.md": metrics_page(),
+        REFERENCE / "flags.md": flags_page(),
+        REFERENCE / "cli.md": cli_page(),
+    }
+
+
+def rules_page() -> str:
+    """Rules that judge resources, and which shipped Pattern lists them."""
+    listed = _listed_in()
+    heads = ("Id", "Severity", "What must be the case", "Judges", "Exception")
+    numbered = [(*_rule(rule), ", ".join(listed.get(rule.id, ()))) for rule in RULES]
+    return _page(
+        "Rules",
+        "Admission, `intops validate`, `intops run` and the operator judge with the same rules. `deny` "
+        "refuses the object, `warn` lets it in with a warning, `audit` is only recorded. A Pattern lists "
+        "the rules of its Flows by id and may change a severity. `intops explain rule ID` shows one.",
+        "## Rules of Patterns",
+        _table((*heads, "Listed by"), numbered),
+        "Rules that judge a Connector hold whether a Pattern lists them or not.",
+        "An exception is an entry in `spec.exceptions` of a Flow: the id, a reason and a date at which "
+        "it ends.",
+        "## Rules without a number",
+        "They hold for every object, and no Pattern can leave them out.",
+        _table(heads, [_rule(rule) for rule in UNNUMBERED]),
+    )
+
+
+def _rule(rule: BuiltInRule) -> tuple[str, str, str, str, str]:
+    kinds = ", ".join(rule.kinds)
+    may = "possible" if rule.excusable else "not possible"
+    return f"`{rule.id}`", f"`{rule.severity}`", rule.title, kinds, may
+
+
+def _listed_in() -> dict[str, list[str]]:
+    """Rule id → shipped Patterns that list it."""
+    found: dict[str, list[str]] = {}
+    for raw in shipped():
+        if raw["kind"] == "Pattern":
+            for rule in raw["spec"].get("rules", ()):
+                found.setdefault(rule["id"], []).append(f"`{raw['metadata']['name']}`")
+    return found
+
+
+def error_classes_page() -> str:
+    """The classes of errors: how each is told and what happens."""
+    rows = [
+        (f"`{found.name}`", found.detection, f"`{found.strategy}`", _numbers(found), found.today)
+        for found in ERROR_CLASSES
+    ]
+    return _page(
+        "Error classes",
+        f"Every failure falls into exactly one of these {len(ERROR_CLASSES)} classes. The class of a "
+        "system tells its own errors first (`spec.errors` of a ConnectorClass), then HTTP and the network "
+        "decide. `intops explain error CLASS` shows one; `spec.errors` of a Flow changes its policy. What was "
+        "measured of each stands in [reactions.md](reactions.md).",
+        _table(("Class", "How it is told", "By default", "Numbers", "This version"), rows),
+        "`implemented`: as the default says. `goes to review`: a person looks instead. `does not occur`: "
+        "nothing of this version can fail that way.",
+        "## What happens to the message",
+        _table(
+            ("Class", "What happens"), [(f"`{found.name}`", found.what) for found in ERROR_CLASSES]
+        ),
+    )
+
+
+def _numbers(found: ErrorClass) -> str:
+    given = found.policy.to_wire()
+    return ", ".join(f"{name} {value}" for name, value in given.items() if name != "strategy")
+
+
+def reactions_page(measured: Path) -> str:
+    """How a worker reacted to each class of errors, as `make reactions` has measured it."""
+    document = yaml.safe_load(measured.read_text(encoding="utf-8"))
+    found, run = document["reactions"], document["measured"]
+    rows = [
+        (f"`{entry.name}`", *_reaction(entry, found.get(entry.name))) for entry in ERROR_CLASSES
+    ]
+    words = [
+        (f"`{name}`", row["words"] or "nothing: it is over before anybody needs to know")
+        for name, row in found.items()
+    ]
+    return _page(
+        "Reactions to errors, measured",
+        f"Measured on {run['on']} ({run['machine']}; Python {run['python']}) by `make reactions`: a real "
+        "worker with the embedded store, and a desk that answers as each class of errors demands "
+        "(`tests/fault/test_reactions.py`, which also checks every row but the times). What the classes "
+        "mean stands in [error-classes.md](error-classes.md).",
+        "`Attempts` are writes that were begun for the message. The times are those until the worker's "
+        "report, judged as the operator judges it, says so; the operator asks for it every 5 s "
+        "(`--report-interval`). A record that waits for a person waits alone: in each of these runs a "
+        "message of another record was delivered meanwhile, or waited where the connector is held.",
+        _table(
+            ("Class", "What happened", "Attempts", "What waits", "The message is", "The status says it by",
+             "After", "Ended by", "Taken back after"),
+            rows,
+        ),
+        "`bufferPressure` is told from 70 % of the volume's room on (`StoreFilling`, with `Programmed` still True); "
+        "senders are refused at the reserve. Nothing is slowed down in between.",
+        "## What a person reads",
+        "Conditions stand in the status of the Flow, the rest in `intops review list` and `intops trace`. "
+        "Moments are written TIME here.",
+        _table(("Class", "Words"), words),
+    )  # fmt: skip
+
+
+def _reaction(of: ErrorClass, row: dict[str, Any] | None) -> tuple[str, ...]:
+    if row is None:
+        return (f"{of.today}: {of.what}", *[""] * 7)
+    return (
+        row["cause"], str(row["attempts"]), row["scope"], row["ends"],
+        row["said_by"], _seconds(row["said_after_s"]),
+        row["taken_back_by"], _seconds(row["taken_back_after_s"]),
+    )  # fmt: skip
+
+
+def _seconds(found: float | None) -> str:
+    return "" if found is None else f"{found:.1f} s"
+
+
+def metrics_page() -> str:
+    """Metrics of worker and operator, as they are called in PromQL."""
+    workers = [
+        (
+            f"`{metric.name}{'_total' if metric.kind == 'counter' else ''}`",
+            metric.kind, _labels(metric.labels), metric.says,
+        )
+        for metric in METRICS
+    ]  # fmt: skip
+    heads = ("Metric", "Type", "Labels", "What it says")
+    return _page(
+        "Metrics",
+        "Names and labels are API. Neither a payload nor a key is ever a label.",
+        "## Worker",
+        "At `/metrics` of the operations port (8081). Counters are computed from the store, so they "
+        "survive restarts of the worker.",
+        _table(heads, workers),
+        "## Operator",
+        "At `/metrics` of the health port (8080).",
+        _table(heads, _operator_metrics()),
+    )
+
+
+def _operator_metrics() -> Iterator[tuple[str, str, str, str]]:
+    for metric in vars(operator_metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            family = next(iter(metric.describe()))
+            suffix = "_total" if family.type == "counter" else ""
+            # The client library has no public name for the labels of a metric.
+            labels = _labels(metric._labelnames)
+            yield f"`{family.name}{suffix}`", family.type, labels, family.documentation
+
+
+def _labels(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def flags_page() -> str:
+    """Flags of the two servers."""
+    worker = worker_settings.flags("")
+    operator = operator_settings.flags({})
+    heads = ("Flag", "Value", "Default", "What it does")
+    return _page(
+        "Flags of the servers",
+        "The chart sets them in a cluster. A wrong flag ends the program with 2 and a sentence.",
+        f"## {worker.prog}",
+        worker.description or "",
+        _table(heads, [_server_flag(action) for action in _actions(worker)]),
+        f"## {operator.prog}",
+        operator.description or "",
+        operator.epilog or "",
+        _table(heads, [_server_flag(action) for action in _actions(operator)]),
+    )
+
+
+def _actions(of: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Arguments of a program without its sub-commands and without --help, which every program has."""
+    for action in of._actions:  # argparse has no public list of what was added
+        if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
+            yield action
+
+
+def _flag(action: argparse.Action) -> tuple[str, str, str, str]:
+    name = ", ".join(f"`{option}`" for option in action.option_strings)
+    # The name of the environment variable and the default have their own places.
+    text = re.sub(r" \[INTOPS_\w+\]$| \(default: (?:%\(default\)s|[^()]*)\)", "", action.help or "")
+    return name, _value(action), _default(action), text
+
+
+def _value(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return "none"
+    if action.choices is not None and action.metavar is None:
+        return ", ".join(f"`{choice}`" for choice in action.choices)
+    if action.metavar is not None and action.option_strings:
+        return f"`{action.metavar}`"
+    return _TYPES[getattr(action.type, "__name__", "str")]
+
+
+def _server_flag(action: argparse.Action) -> tuple[str, str, str, str]:
+    name, value, default, text = _flag(action)
+    return name, value, _DECIDED_THERE.get(action.option_strings[-1], default), text
+
+
+def _default(action: argparse.Action) -> str:
+    if action.required and action.option_strings:
+        return "required"
+    if action.default in (None, "", [], False):
+        return ""
+    return f"`{action.default}`"
+
+
+def cli_page() -> str:
+    """Commands of `intops`: arguments, examples, exit codes."""
+    top = parser()
+    chosen = next(a for a in top._actions if isinstance(a, argparse._SubParsersAction))
+    parts = [
+        top.description or "",
+        _table(("Command", "What it does"), [(f"[`intops {n}`](#intops-{n})", _help(n)) for n in COMMANDS]),
+        *_epilog(top.epilog or ""),
+    ]  # fmt: skip
+    for name in COMMANDS:
+        parts += [f"## intops {name}", *_command(chosen.choices[name])]
+    parts += [
+        "## Exit codes",
+        "The same for every command, so that scripts can rely on them.",
+        _table(("Code", "Answer"), [(str(code), says) for code, says in MEANINGS.items()]),
+        "A command that is ended by Ctrl-C exits with 130, except `intops run`, which ends well by it.",
+    ]
+    return _page("The intops command", *parts)
+
+
+def _help(name: str) -> str:
+    text: str = command_module(name).HELP
+    return text[0].upper() + text[1:] + "."
+
+
+def _command(of: argparse.ArgumentParser) -> Iterator[str]:
+    actions = list(_actions(of))
+    places = [action for action in actions if not action.option_strings]
+    usage = " ".join([of.prog, *(_place(action) for action in places), "[flags]"])
+    yield of.description or ""
+    yield f"```text\n{usage}\n```"
+    rows = [
+        (f"`{_place(action)}`", _value(action), "", (action.help or "")) for action in places
+    ] + [_flag(action) for action in actions if action.option_strings]
+    yield _table(("Argument", "Value", "Default", "What it does"), rows)
+    yield from _epilog(of.epilog or "")
+
+
+def _place(action: argparse.Action) -> str:
+    name = str(action.metavar or action.dest.upper())
+    return f"[{name}]" if action.nargs == "?" else name
+
+
+def _epilog(text: str) -> Iterator[str]:
+    """Examples as they are printed, and the other paragraphs as text."""
+    for paragraph in text.split("\n\n"):
+        first, _, rest = paragraph.partition("\n")
+        if first == "examples:":
+            lines = "\n".join(line.removeprefix("  ") for line in rest.splitlines())
+            yield f"```text\n{lines}\n```"
+        else:
+            yield from map(_sentence, paragraph.splitlines())
+
+
+def _sentence(line: str) -> str:
+    return line[0].upper() + line[1:].rstrip(".") + "."
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([_NOTE, f"# {title}", *(part for part in parts if part)]) + "\n"
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [_row(headings), _row(["---"] * len(headings)), *(_row(row) for row in rows)]
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[Any]) -> str:
+    texts = (" ".join(str(cell).split()).replace("|", "\\|") for cell in cells)
+    return "| " + " | ".join(texts) + " |"
+
+
+def stale(root: Path) -> list[Path]:
+    """Pages that are missing or differ from the code."""
+    return [
+        path
+        for path, text in outputs(root).items()
+        if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != text
+    ]
+
+
+def write(root: Path) -> list[Path]:
+    """Write what differs. Returns what was written."""
+    made, touched = outputs(root), stale(root)
+    for path in touched:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(made[path], encoding="utf-8")
+    return touched
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Returns its exit code: 1 if `--check` found stale pages."""
+    options = argparse.ArgumentParser(prog="python -m intops_cli.reference")
+    options.add_argument("--check", action="store_true", help="write nothing, fail if stale")
+    options.add_argument("--root", type=Path, default=Path(), help="root of the source tree")
+    given = options.parse_args(arguments)
+    if not (given.root / "cli" / "intops_cli").is_dir():
+        print(f"{given.root} is not the root of the source tree; use --root", file=sys.stderr)
+        return 1
+    found = stale(given.root) if given.check else write(given.root)
+    if given.check and found:
+        listed = ", ".join(str(path) for path in found)
+        print(
+            f"{listed}: not what the code says; run `make generate` and commit it.",
+            file=sys.stderr,
+        )
+        return 1
+    for path in found:
+        print(f"wrote {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What resources mean, pure: expressions, Mappings, rules, planning, the shipped catalogue."""

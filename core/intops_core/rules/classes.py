@@ -1,0 +1,223 @@
+"""What a ConnectorClass is judged by in itself: its expressions, fields and error policies.
+
+Used by conformance; what the API server checks alone stands in `intops_api.rules`.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from pydantic import ValidationError
+
+from intops_api.common import FieldSchema
+from intops_api.connector_class import ConnectorClassSpec, Operation
+from intops_api.flow import ErrorPolicy
+from intops_core.error_classes import BY_NAME
+from intops_core.findings import Breach, Ref, suggestion
+from intops_core.records import path_parts
+from intops_core.resources import Resource, validation_findings
+from intops_core.rules.expressions import Variables, typed_problem
+from intops_core.rules.policies import policy_breaches
+from intops_core.typed import Record, VarType
+
+_LINK: Final = Record(
+    {name: FieldSchema(type="string") for name in ("nativeId", "displayId", "version")}
+)
+
+
+def class_breaches(resource: Resource, spec: ConnectorClassSpec) -> Iterator[Breach]:
+    """Everything that is wrong in a class, its Mappings aside."""
+    checks = _Expressions(resource, spec)
+    yield from checks.capture()
+    for name, source in spec.headers.items():
+        yield from checks.one(source, f"spec.headers.{name}", checks.requests(None))
+    for name, operation in spec.operations.items():
+        yield from checks.operation(operation, f"spec.operations.{name}")
+        yield from _compared(operation, f"spec.operations.{name}", spec)
+    for index, matcher in enumerate(spec.errors):
+        path = f"spec.errors[{index}]"
+        answers = checks.answers(None)
+        yield from checks.one(matcher.when, f"{path}.when", answers, "boolean")
+        yield from checks.one(matcher.retry_after, f"{path}.retryAfter", answers)
+        yield from checks.one(matcher.detail, f"{path}.detail", answers)
+    yield from _token_endpoint(spec)
+    yield from _policies(spec)
+    for name, schema in spec.objects.items():
+        yield from field_breaches(schema.fields, f"spec.objects.{name}.fields")
+    yield from field_breaches(spec.config_schema, "spec.configSchema")
+
+
+class _Expressions:
+    """Expressions of one class with the names that each may use (see `intops_api.connector_class`)."""
+
+    def __init__(self, resource: Resource, spec: ConnectorClassSpec) -> None:
+        self._digest = resource.digest
+        self._spec = spec
+
+    def requests(self, object_: str | None) -> tuple[str, Variables]:
+        """Names in requests; the record has the fields of its object."""
+        schema = self._spec.objects.get(object_ or "")
+        record: Record | VarType = (
+            Record(schema.fields, open=schema.open) if schema is not None else "map"
+        )
+        names: dict[str, Record | VarType] = {
+            "record": record,
+            "key": "string",
+            "link": _LINK,
+            "config": Record(self._spec.config_schema),
+            "text": "string",
+        }
+        return f"{self._digest}/request/{object_}", names
+
+    def answers(self, object_: str | None) -> tuple[str, Variables]:
+        """Names after the answer."""
+        key, names = self.requests(object_)
+        request: Record | VarType = Record(
+            {
+                "method": FieldSchema(type="string"),
+                "url": FieldSchema(type="string"),
+                "body": FieldSchema(type="any"),
+            }
+        )
+        response: Record | VarType = Record(
+            {
+                "status": FieldSchema(type="integer"),
+                "headers": FieldSchema(type="map", of="string"),
+                "body": FieldSchema(type="any"),
+            }
+        )
+        more = {"request": request, "response": response, "item": "any"}
+        return f"{key}/answer", {**names, **more}
+
+    def one(
+        self,
+        source: str | None,
+        path: str,
+        known: tuple[str, Variables],
+        expects: VarType | None = None,
+    ) -> Iterator[Breach]:
+        """One expression."""
+        if source is None:
+            return
+        words = typed_problem(source, known[0], known[1], expects=expects)
+        if words:
+            yield Breach(path, words)
+
+    def capture(self) -> Iterator[Breach]:
+        """How deliveries are split and told apart."""
+        capture = self._spec.capture
+        if capture is None:
+            return
+        payload: Record | VarType = (
+            Record(capture.payload_fields, open=True) if capture.payload_fields else "any"
+        )
+        split: Variables = {"payload": payload, "headers": "map"}
+        key = f"{self._digest}/capture"
+        yield from self.one(capture.items, "spec.capture.items", (key, split), "list")
+        schema = self._spec.objects.get(capture.object)
+        if schema is not None:
+            item: Variables = {**split, "object": Record(schema.fields, open=schema.open)}
+            known = (f"{key}/item", item)
+            yield from self.one(capture.delivery_id, "spec.capture.deliveryId", known, "string")
+        yield from field_breaches(capture.payload_fields, "spec.capture.payloadFields")
+
+    def operation(self, operation: Operation, path: str) -> Iterator[Breach]:
+        """Request, success, result, read-back and pages of one operation."""
+        requests, answers = self.requests(operation.object), self.answers(operation.object)
+        request = operation.request
+        for group, sources in (
+            ("params", request.params),
+            ("query", request.query),
+            ("headers", request.headers),
+        ):
+            for name, source in sources.items():
+                yield from self.one(source, f"{path}.request.{group}.{name}", requests)
+        yield from self.one(request.body, f"{path}.request.body", requests)
+        yield from self.one(operation.success, f"{path}.success", answers, "boolean")
+        result = operation.result
+        yield from self.one(result.items, f"{path}.result.items", answers, "list")
+        for name, found in (
+            ("nativeId", result.native_id),
+            ("displayId", result.display_id),
+            ("url", result.url),
+            ("version", result.version),
+            ("key", result.key),
+        ):
+            yield from self.one(found, f"{path}.result.{name}", answers)
+        if operation.read_back is not None:
+            for name, source in operation.read_back.compare.items():
+                yield from self.one(source, f"{path}.readBack.compare.{name}", answers)
+        if operation.paginate is not None:
+            yield from self.one(operation.paginate.next, f"{path}.paginate.next", answers)
+
+
+def _compared(operation: Operation, path: str, spec: ConnectorClassSpec) -> Iterator[Breach]:
+    """A compared field is one that the record can have."""
+    schema = spec.objects.get(operation.object or "")
+    if operation.read_back is None or schema is None:
+        return
+    record = Record(schema.fields, open=schema.open)
+    for name in operation.read_back.compare:
+        if record.schema(name) is None:
+            words = (
+                f'Object "{operation.object}" has no field "{name}", so nothing would be compared.'
+            )
+            yield Breach(f"{path}.readBack.compare.{name}", words + suggestion(name, schema.fields))
+
+
+def _token_endpoint(spec: ConnectorClassSpec) -> Iterator[Breach]:
+    """The setting that says where tokens are fetched is one that every Connector must have."""
+    how = spec.auth.oauth2 if spec.auth is not None else None
+    if how is None or how.token_config is None:
+        return
+    setting = spec.config_schema.get(how.token_config)
+    if setting is None or not (setting.required or setting.default is not None):
+        words = (
+            f'Tokens are fetched from the setting "{how.token_config}", which a Connector need not have. '
+            f"Declare configSchema.{how.token_config} as a required string."
+        )
+        yield Breach(
+            "spec.auth.oauth2.tokenConfig", words + suggestion(how.token_config, spec.config_schema)
+        )
+
+
+def _policies(spec: ConnectorClassSpec) -> Iterator[Breach]:
+    for name, given in spec.error_policies.items():
+        path = f"spec.errorPolicies.{name}"
+        if name not in BY_NAME:
+            words = f'There is no error class "{name}", so its policy would never apply.'
+            yield Breach(path, words + suggestion(name, BY_NAME))
+            continue
+        try:
+            policy = ErrorPolicy.model_validate(given, by_alias=True, by_name=False)
+        except ValidationError as error:
+            for finding in validation_findings(error, ErrorPolicy, path, Ref("", "", "")):
+                yield Breach(finding.path, finding.message)
+        else:
+            yield from policy_breaches({name: policy}, "spec.errorPolicies")
+
+
+def field_breaches(fields: dict[str, FieldSchema], at: str) -> Iterator[Breach]:
+    """A list of fields is consistent: a path is a leaf or leads on, and values belong to their lists."""
+    for path, schema in fields.items():
+        place = f"{at}.{path}"
+        try:
+            parts = path_parts(path)
+        except ValueError as error:
+            yield Breach(place, str(error))
+            continue
+        for length in range(1, len(parts)):
+            above = ".".join(parts[:length])
+            parent = fields.get(above)
+            if parent is not None and parent.type not in ("map", "any"):
+                yield Breach(
+                    place,
+                    f'"{above}" is a {parent.type} and cannot also have "{path}" within it, because a value '
+                    "is one or the other. Rename one of them, or remove the outer one.",
+                )
+        for value in schema.meanings:
+            if value not in schema.enum and not schema.discovered:
+                words = f'"{value}" is given a meaning but is no value of "{path}".'
+                yield Breach(f"{place}.meanings.{value}", words + suggestion(value, schema.enum))
+        if schema.default is not None and schema.enum and str(schema.default) not in schema.enum:
+            words = f'The default of "{path}" is none of its values.'
+            yield Breach(f"{place}.default", words + suggestion(str(schema.default), schema.enum))

@@ -1,0 +1,205 @@
+"""Condition types and reasons of every kind: one closed, documented list.
+
+The operator writes them, the command line prints them, docs/reference/conditions.md is generated from here.
+Conditions are positive; a type whose engine is not there yet is Unknown with reason NotAvailable.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from intops_api.common import ApiModel
+
+Status = Literal["True", "False", "Unknown"]
+
+
+class ConditionType(StrEnum):
+    """Every condition type that intops writes."""
+
+    READY = "Ready"
+    ACCEPTED = "Accepted"
+    RESOLVED_REFS = "ResolvedRefs"
+    PROGRAMMED = "Programmed"
+    CREDENTIALS_VALID = "CredentialsValid"
+    TARGET_REACHABLE = "TargetReachable"
+    REVIEW_CLEAR = "ReviewClear"
+    VOLUME_NORMAL = "VolumeNormal"
+    SCHEMA_STABLE = "SchemaStable"
+    WITHIN_SLO = "WithinSLO"
+    COMPLIANT = "Compliant"
+    DELETES_ALLOWED = "DeletesAllowed"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+
+
+class Reason(StrEnum):
+    """Every reason that a condition may carry."""
+
+    PENDING = "Pending"
+    NOT_AVAILABLE = "NotAvailable"
+    HEALTHY = "Healthy"
+    ACCEPTED = "Accepted"
+    INVALID_SPEC = "InvalidSpec"
+    PATTERN_VIOLATION = "PatternViolation"
+    RESOLVED = "Resolved"
+    REF_NOT_FOUND = "RefNotFound"
+    REF_INVALID = "RefInvalid"
+    PROGRAMMED = "Programmed"
+    APPLYING = "Applying"
+    PLAN_REJECTED = "PlanRejected"
+    WORKER_UNAVAILABLE = "WorkerUnavailable"
+    STORE_FAILED = "StoreFailed"
+    STORE_FULL = "StoreFull"
+    STORE_FILLING = "StoreFilling"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    VALID = "Valid"
+    SECRET_MISSING = "SecretMissing"
+    AUTH_DENIED = "AuthDenied"
+    ORIGIN_NOT_ALLOWED = "OriginNotAllowed"
+    EXPIRING = "Expiring"
+    REACHABLE = "Reachable"
+    DESTINATION_DOWN = "DestinationDown"
+    TLS_FAILED = "TLSFailed"
+    CLEAR = "Clear"
+    REVIEW_OVERDUE = "ReviewOverdue"
+    SILENT = "Silent"
+    VOLUME_LOW = "VolumeLow"
+    VOLUME_HIGH = "VolumeHigh"
+    LEARNING = "Learning"
+    DRIFT_DETECTED = "DriftDetected"
+    BUDGET_EXHAUSTED = "BudgetExhausted"
+    BUDGET_BURNING = "BudgetBurning"
+    COMPLIANT = "Compliant"
+    REVIEW_DUE = "ReviewDue"
+    EXCEPTION_EXPIRED = "ExceptionExpired"
+    DELETE_GUARD_TRIPPED = "DeleteGuardTripped"
+    BACKLOG_LATE = "BacklogLate"
+    SUSPENDED = "Suspended"
+    NO_REPORT = "NoReport"
+    APPLIED = "Applied"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    REFUSED = "Refused"
+    IN_USE = "InUse"
+    UNUSED = "Unused"
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionDoc:
+    """What one condition type says, and which reasons it may carry for each status."""
+
+    says: str
+    counts_for_ready: bool
+    when_true: tuple[Reason, ...] = ()
+    when_false: tuple[Reason, ...] = ()
+    when_unknown: tuple[Reason, ...] = field(default=(Reason.PENDING,))
+
+
+# Order matters: Ready takes the reason of the first False condition that counts.
+FLOW_CONDITIONS: dict[ConditionType, ConditionDoc] = {
+    ConditionType.ACCEPTED: ConditionDoc(
+        "The Flow is well-formed and complies with its Pattern.",
+        True,
+        (Reason.ACCEPTED,),
+        (Reason.INVALID_SPEC, Reason.PATTERN_VIOLATION),
+    ),
+    ConditionType.RESOLVED_REFS: ConditionDoc(
+        "Everything the Flow names exists and is usable.",
+        True,
+        (Reason.RESOLVED,),
+        (Reason.REF_NOT_FOUND, Reason.REF_INVALID),
+    ),
+    ConditionType.PROGRAMMED: ConditionDoc(
+        "Every live replica of the worker reports that it runs the wanted plan.",
+        True,
+        (Reason.PROGRAMMED, Reason.STORE_FILLING),
+        (
+            Reason.APPLYING,
+            Reason.PLAN_REJECTED,
+            Reason.WORKER_UNAVAILABLE,
+            Reason.STORE_FAILED,
+            Reason.STORE_FULL,
+            Reason.QUOTA_EXCEEDED,
+        ),
+    ),
+    ConditionType.CREDENTIALS_VALID: ConditionDoc(
+        "Every credential of the Flow is present and accepted by its system.",
+        True,
+        (Reason.VALID, Reason.EXPIRING),
+        (Reason.SECRET_MISSING, Reason.AUTH_DENIED, Reason.ORIGIN_NOT_ALLOWED),
+        (Reason.PENDING, Reason.NO_REPORT),
+    ),
+    ConditionType.TARGET_REACHABLE: ConditionDoc(
+        "Every system that the Flow writes to answers.",
+        True,
+        (Reason.REACHABLE,),
+        (Reason.DESTINATION_DOWN, Reason.TLS_FAILED),
+        (Reason.PENDING, Reason.NO_REPORT),
+    ),
+    ConditionType.REVIEW_CLEAR: ConditionDoc(
+        "No message waits for a person longer than agreed; items that are not yet due stay True.",
+        True,
+        (Reason.CLEAR,),
+        (Reason.REVIEW_OVERDUE,),
+        (Reason.PENDING, Reason.NO_REPORT),
+    ),
+    ConditionType.VOLUME_NORMAL: ConditionDoc(
+        "As many messages arrive as usual.",
+        True,  # Silent only
+        (Reason.HEALTHY,),
+        (Reason.SILENT, Reason.VOLUME_LOW, Reason.VOLUME_HIGH),
+        (Reason.PENDING, Reason.NOT_AVAILABLE, Reason.LEARNING),
+    ),
+    ConditionType.SCHEMA_STABLE: ConditionDoc(
+        "Payloads look the way the Mappings expect.",
+        False,
+        (Reason.HEALTHY,),
+        (Reason.DRIFT_DETECTED,),
+        (Reason.PENDING, Reason.NOT_AVAILABLE),
+    ),
+    ConditionType.WITHIN_SLO: ConditionDoc(
+        "The promise in spec.slo is kept.",
+        False,
+        (Reason.HEALTHY,),
+        (Reason.BUDGET_EXHAUSTED, Reason.BUDGET_BURNING),
+        (Reason.PENDING, Reason.NOT_AVAILABLE),
+    ),
+    ConditionType.COMPLIANT: ConditionDoc(
+        "Reviews are done in time and no exception has expired.",
+        False,
+        (Reason.COMPLIANT,),
+        (Reason.REVIEW_DUE, Reason.EXCEPTION_EXPIRED),
+    ),
+    ConditionType.DELETES_ALLOWED: ConditionDoc(
+        "The delete guard of a configuration-sync Flow is not tripped.",
+        False,
+        (Reason.HEALTHY,),
+        (Reason.DELETE_GUARD_TRIPPED,),
+        (Reason.PENDING, Reason.NOT_AVAILABLE),
+    ),
+}
+
+READY_REASONS_FALSE: tuple[Reason, ...] = (
+    *(r for doc in FLOW_CONDITIONS.values() if doc.counts_for_ready for r in doc.when_false),
+    Reason.BACKLOG_LATE,
+    Reason.SUSPENDED,
+    Reason.NO_REPORT,
+)
+
+
+class Condition(ApiModel):
+    """One standard Kubernetes condition."""
+
+    type: str = Field(max_length=316)
+    """Which statement this is."""
+    status: Status
+    """Whether the statement holds: True, False or Unknown."""
+    reason: str = Field(min_length=1, max_length=1024)
+    """One word from a closed list that says why."""
+    message: str = Field(max_length=32768)
+    """What is the case, since when, what was done by itself, what a person must do, who owns it."""
+    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
+    """When the status changed last."""
+    observed_generation: int | None = Field(default=None, ge=0)
+    """Generation of the object that this was judged from."""

@@ -1,0 +1,50 @@
+"""Names that users, charts and other tools rely on: group, labels, annotations, ports. Defined once, here.
+
+Every plane imports from this module; renaming anything here is an API change.
+"""
+
+from typing import Final
+
+GROUP: Final = "intops.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+CATEGORY: Final = "intops"
+
+# Labels on children of a Flow. `app.kubernetes.io/instance` is never set: Argo CD tracks by it.
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+MANAGED_BY: Final = "intops"
+LABEL_FLOW: Final = f"{GROUP}/flow"
+LABEL_POOL: Final = f"{GROUP}/pool"
+LABEL_STORE: Final = f"{GROUP}/store"
+LABEL_SHIPPED: Final = f"{GROUP}/shipped"
+
+ANNOTATION_PLAN_HASH: Final = f"{GROUP}/plan-hash"
+ANNOTATION_ACTIONS: Final = f"{GROUP}/actions-hash"
+ANNOTATION_ACCEPT_IMPACT: Final = f"{GROUP}/accept-impact"
+ANNOTATION_CATALOG_VERSION: Final = f"{GROUP}/catalog-version"
+
+FIELD_MANAGER: Final = "intops-controller"
+FIELD_MANAGER_CATALOG: Final = "intops-catalog"
+
+# Ports of a worker (design: data plane, capture).
+PORT_CAPTURE: Final = 8080
+PORT_OPERATIONS: Final = 8081
+PORT_CONSOLE: Final = 8082
+
+CAPTURE_PATH: Final = "/in/{namespace}/{flow}/{binding}"
+DELIVERY_PATH: Final = CAPTURE_PATH + "/{delivery}"
+"""Where a sender that was answered 202 asks later what became of its delivery."""
+
+# Keys of the plan ConfigMap. `plan.json.gz` holds one gzip-compressed FlowPlan.
+PLAN_KEY: Final = "plan.json.gz"
+ACTIONS_KEY: Final = "actions.json"
+"""Decisions of people that wait for the worker's answer, in the same ConfigMap."""
+PLAN_MAX_BYTES: Final = (
+    900 * 1024
+)  # Kubernetes refuses objects above 1 MiB; room for metadata is left.
+
+# A Secret's optional key that binds it to hosts: a comma-separated list of origins.
+SECRET_ALLOWED_ORIGINS: Final = "allowedOrigins"
+SECRET_PREVIOUS_SUFFIX: Final = ".previous"

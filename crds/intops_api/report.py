@@ -1,0 +1,147 @@
+"""FlowReport: what a worker says about the plans it runs. Comes up to the operator over HTTP.
+
+No payload, no key, no personal data, no secret. A reader refuses a newer major schema.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from intops_api.actions import ActionReport
+from intops_api.common import ApiModel
+
+REPORT_SCHEMA: Literal[1] = 1
+
+ConnectorState = Literal["ok", "held", "open", "limited"]
+
+
+class ReportFlow(ApiModel):
+    namespace: str
+    name: str
+
+
+class StoreReport(ApiModel):
+    """Counts of one store. Messages: received = done + dropped + waiting + held + sending + review + discarded."""
+
+    received: int = 0
+    done: int = 0
+    dropped: dict[str, int] = Field(default_factory=dict)
+    waiting: int = 0
+    held: int = 0
+    sending: int = 0
+    review: int = 0
+    discarded: int = 0
+    captured: int = 0
+    """Deliveries captured = split + pending + malformed."""
+    split: int = 0
+    pending: int = 0
+    malformed: int = 0
+    oldest_at: str | None = None
+    """When the oldest message in flight (or delivery not yet split) arrived, RFC 3339."""
+    review_oldest_due_at: str | None = None
+    review_overdue: int = 0
+    scope: Literal["worker", "shared"] = "worker"
+    failed: str | None = None
+    """Why the store cannot be used, in a sentence."""
+    full: bool = False
+    fill: float | None = None
+    """Share of the room for messages that is used, 0 to 1; senders get 503 at 1. None where it has no volume."""
+    fenced: int = 0
+    """Late writes of this worker that were refused, because another replica had taken over."""
+
+    @property
+    def in_flight(self) -> int:
+        return self.waiting + self.held + self.sending
+
+    @property
+    def unfinished(self) -> int:
+        """What would be lost with the store: messages in flight or in review, deliveries not yet split."""
+        return self.in_flight + self.review + self.pending
+
+    @property
+    def imbalance(self) -> int:
+        """Received messages that are in no state; anything but 0 is a defect."""
+        ended = self.done + sum(self.dropped.values()) + self.discarded
+        return self.received - (ended + self.in_flight + self.review)
+
+
+class SecretReport(ApiModel):
+    secret: str
+    present: bool
+    missing_keys: list[str] = Field(default_factory=list)
+    since: str | None = None
+
+
+class ConnectorReport(ApiModel):
+    """How one binding's system is doing."""
+
+    name: str
+    """Name of the binding."""
+    connector: str
+    role: str
+    state: ConnectorState = "ok"
+    error_class: str | None = None
+    detail: str | None = None
+    """The system's answer in a few words, without payload or secret, such as `HTTP 401`."""
+    since: str | None = None
+    doing: str | None = None
+    """What the worker does about it, such as `asks again every 10 s`."""
+    secret: SecretReport | None = None
+    certificate_expires: str | None = None
+
+
+class RateReport(ApiModel):
+    delivered_per_hour: int = 0
+    failed_per_hour: int = 0
+    in_time: int = 0
+    """Messages delivered within spec.slo.within since the worker started."""
+    late: int = 0
+
+
+class Finding(ApiModel):
+    """Something a person should know, without data of the message."""
+
+    kind: Literal["drift", "proposal", "overdue"]
+    reason: str
+    message: str
+    count: int = 1
+    severity: Literal["info", "warning", "critical"] = "info"
+    since: str | None = None
+
+
+class PlanReport(ApiModel):
+    flow: ReportFlow
+    active: str | None = None
+    """Hash of the plan that runs."""
+    draining: str | None = None
+    error: str | None = None
+    """Why the newest plan was refused, in a sentence; the old one runs on."""
+    suspended: bool = False
+    store: StoreReport = Field(default_factory=StoreReport)
+    rates: RateReport = Field(default_factory=RateReport)
+    last_delivered_at: str | None = None
+    connectors: list[ConnectorReport] = Field(default_factory=list)
+    findings: list[Finding] = Field(default_factory=list)
+    variants: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Messages since the worker started, by source binding and recognised form of the payload."""
+    actions: list[ActionReport] = Field(default_factory=list)
+    """Answers to the decisions that stand beside the plan now."""
+
+
+class FlowReport(ApiModel):
+    schema_: int = Field(default=REPORT_SCHEMA, alias="schema")
+    worker: str
+    version: str = ""
+    started_at: str
+    at: str
+    plans: list[PlanReport] = Field(default_factory=list)
+
+
+class LastWords(ApiModel):
+    """What a worker leaves behind when it ends in order: the termination message of its container.
+
+    Kubernetes shows at most 4 KiB of it, in the pod's status.
+    """
+
+    left: dict[str, int | None] = Field(default_factory=dict)
+    """Unfinished messages of each plan's store, by `NAMESPACE/NAME` of its Flow; null if not known."""

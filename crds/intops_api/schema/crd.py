@@ -1,0 +1,182 @@
+"""Build the CustomResourceDefinition of a kind, and the policy that guards FlowActions.
+
+Used by generate.py, which writes them, and by tests, which apply them.
+"""
+
+from typing import Any
+
+from intops_api import names
+from intops_api.kinds import FLOW_ACTION, Column, Kind
+from intops_api.rules.flow_rules import APPROVER_IS_ANOTHER
+from intops_api.schema.checker import problems
+from intops_api.schema.structural import Schema, SchemaError, structural
+
+Manifest = dict[str, Any]
+
+# The conditions that a new object shows until the operator has seen it, even while that is down.
+_NEVER = "1970-01-01T00:00:00Z"
+
+
+def crd(kind: Kind) -> Manifest:
+    """The CustomResourceDefinition of one kind.
+
+    Raises:
+        SchemaError: the models of the kind cannot become a schema that the API server accepts.
+    """
+    schema = root_schema(kind)
+    found = problems(schema)
+    if found:
+        raise SchemaError(f"{kind.name} cannot become a CRD:\n  " + "\n  ".join(found))
+    version: Manifest = {
+        "name": names.VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": [_column(column) for column in kind.columns],
+        "schema": {"openAPIV3Schema": schema},
+    }
+    if kind.selectable:
+        version["selectableFields"] = [{"jsonPath": path} for path in kind.selectable]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{names.GROUP}"},
+        "spec": {
+            "group": names.GROUP,
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
+            "names": {
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.singular,
+                "shortNames": list(kind.short_names),
+                "categories": [names.CATEGORY],
+            },
+            "versions": [version],
+        },
+    }
+
+
+def root_schema(kind: Kind) -> Schema:
+    """The schema of a whole object of a kind: spec, status and the rules over both."""
+    status = structural(kind.status)
+    status["default"] = {
+        "conditions": [
+            {
+                "type": condition,
+                "status": "Unknown",
+                "reason": "Pending",
+                "message": "Waiting for controller",
+                "lastTransitionTime": _NEVER,
+            }
+            for condition in kind.default_conditions
+        ]
+    }
+    root: Schema = {
+        "type": "object",
+        "description": kind.description,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": f"Always {names.API_VERSION}."},
+            "kind": {"type": "string", "description": f"Always {kind.name}."},
+            # Declared only so that a rule can blame the name; nothing else may be said of it here.
+            "metadata": {
+                "type": "object",
+                # 253: the longest name of any object, RFC 1123 subdomain.
+                "properties": {"name": {"type": "string", "maxLength": 253}},
+            },
+            "spec": structural(kind.spec),
+            "status": status,
+        },
+    }
+    if kind.rules:
+        root["x-kubernetes-validations"] = [
+            {"rule": rule.rule, "message": rule.message}
+            | ({"fieldPath": rule.field} if rule.field else {})
+            for rule in kind.rules
+        ]
+    return root
+
+
+def _column(column: Column) -> Manifest:
+    made: Manifest = {"name": column.name, "type": column.type, "jsonPath": column.path}
+    if column.description:
+        made["description"] = column.description
+    if column.wide:
+        made["priority"] = 1
+    return made
+
+
+def flow_action_policy() -> list[Manifest]:
+    """The ValidatingAdmissionPolicy on FlowActions and its binding.
+
+    A CRD's own rules do not know who is asking; this one does, and needs no server of ours.
+    """
+    name = f"{FLOW_ACTION.plural}.{names.GROUP}"
+    labels = {names.LABEL_NAME: "intops"}
+    return [
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {
+                    "resourceRules": [
+                        {
+                            "apiGroups": [names.GROUP],
+                            "apiVersions": ["*"],
+                            "operations": ["CREATE", "UPDATE"],
+                            "resources": [FLOW_ACTION.plural],
+                        }
+                    ]
+                },
+                "validations": [
+                    {
+                        "expression": (
+                            "request.operation != 'CREATE' || "
+                            "object.spec.actor == request.userInfo.username"
+                        ),
+                        "messageExpression": (
+                            "'spec.actor is ' + object.spec.actor + ', but you are ' + "
+                            "request.userInfo.username + '; a decision is made in nobody else\\'s "
+                            "name, so write your own user name.'"
+                        ),
+                        "reason": "Forbidden",
+                    },
+                    {
+                        "expression": "request.operation != 'CREATE' || !has(object.spec.approvedBy)",
+                        "message": (
+                            "approvedBy is set, but nobody can have approved a decision that is only "
+                            "now being made; leave it out, and let another person write it."
+                        ),
+                        "reason": "Forbidden",
+                    },
+                    {
+                        "expression": (
+                            "request.operation != 'UPDATE' || !has(object.spec.approvedBy) || "
+                            "has(oldObject.spec.approvedBy) || "
+                            "object.spec.approvedBy == request.userInfo.username"
+                        ),
+                        "messageExpression": (
+                            "'spec.approvedBy is ' + object.spec.approvedBy + ', but you are ' + "
+                            "request.userInfo.username + '; a decision is approved in nobody else\\'s "
+                            "name, so write your own user name.'"
+                        ),
+                        "reason": "Forbidden",
+                    },
+                    {
+                        "expression": APPROVER_IS_ANOTHER.rule.replace("self.", "object.spec."),
+                        "message": APPROVER_IS_ANOTHER.message,
+                        "reason": "Forbidden",
+                    },
+                ],
+            },
+        },
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"policyName": name, "validationActions": ["Deny"]},
+        },
+    ]

@@ -1,0 +1,258 @@
+"""What the feed has seen: resources of our group, their references, children and pods.
+
+Every replica keeps one. `take` says which objects an event concerns, and nothing for events that
+change nothing we read, such as our own status writes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from intops_api.kinds import BY_NAME
+from intops_core.findings import Finding
+from intops_core.graph import ReferenceGraph
+from intops_core.resources import Ref, Resource, Resources, parse_resource
+from intops_operator import metrics
+from intops_operator.core.observed import (
+    ChildFact,
+    PodFact,
+    child_fact,
+    is_managed,
+    pod_fact,
+    trimmed,
+)
+
+Place = tuple[str, str]
+"""Namespace and name."""
+
+
+@dataclass(slots=True)
+class Concerned:
+    """What one event concerns."""
+
+    plans: set[Ref] = field(default_factory=set)
+    """Objects to judge anew: their specs, or specs that they use, changed."""
+    looks: set[Ref] = field(default_factory=set)
+    """Objects to look at again: children, pods or the number of users changed."""
+
+
+class Cache:
+    """Everything the operator knows about the cluster without asking it."""
+
+    def __init__(self) -> None:
+        self.resources = Resources()
+        self.graph = ReferenceGraph()
+        self.version = 0
+        self._marks: dict[Ref, tuple[object, ...]] = {}
+        self._broken: dict[Ref, tuple[Finding, ...]] = {}
+        self._uids: dict[Ref, str] = {}
+        self._generations: dict[Ref, int] = {}
+        self._children: dict[str, dict[Place, ChildFact]] = defaultdict(dict)
+        self._pods: dict[Place, PodFact] = {}
+        self._parted: dict[Place, PodFact] = {}
+        self._pods_of: defaultdict[Place, set[Place]] = defaultdict(set)
+        self._snapshots: dict[str, tuple[int, Resources]] = {}
+
+    # --- what came in -----------------------------------------------------------------
+
+    def take(self, kind: str, body: Mapping[str, Any], *, deleted: bool = False) -> Concerned:
+        """Take one object as it is now, or note that it is gone."""
+        metrics.FEED_EVENTS.labels(kind).inc()
+        metrics.FEED_LAST.labels(kind).set_to_current_time()
+        if kind in BY_NAME:
+            concerned = self._take_resource(kind, body, deleted)
+        elif kind == "Pod":
+            concerned = self._take_pod(body, deleted)
+        else:
+            concerned = self._take_child(kind, body, deleted)
+        metrics.CACHED.labels(kind).set(len(self.known(kind)))
+        return concerned
+
+    def _take_resource(self, kind: str, body: Mapping[str, Any], deleted: bool) -> Concerned:
+        raw = trimmed({**body, "kind": kind})
+        meta = raw["metadata"]
+        ref = ref_of(kind, meta)
+        mark = (
+            meta.get("uid"),
+            meta.get("generation"),
+            bool(meta.get("deletionTimestamp")),
+            tuple(sorted((meta.get("annotations") or {}).items())),
+        )
+        if deleted:
+            if ref not in self._marks or self._uids.get(ref) != meta.get("uid", ""):
+                return Concerned()
+        elif self._marks.get(ref) == mark:
+            return Concerned()
+        self.version += 1
+        before = self.graph.uses(ref)
+        self._forget(ref)
+        if not deleted:
+            self._marks[ref] = mark
+            self._uids[ref] = str(meta.get("uid", ""))
+            self._generations[ref] = int(meta.get("generation") or 0)
+            self._remember(ref, raw)
+        plans = {ref} | self.graph.dependants(ref) | self.graph.users(ref)
+        return Concerned(plans=plans, looks=set(before | self.graph.uses(ref)))
+
+    def _remember(self, ref: Ref, raw: dict[str, Any]) -> None:
+        parsed = parse_resource(raw)
+        if isinstance(parsed, list):
+            self._broken[ref] = tuple(parsed)
+            return
+        self.resources.add(parsed)
+        self.graph.put(parsed)
+
+    def _forget(self, ref: Ref) -> None:
+        self._marks.pop(ref, None)
+        self._uids.pop(ref, None)
+        self._generations.pop(ref, None)
+        self._broken.pop(ref, None)
+        self.resources.remove(ref)
+        self.graph.remove(ref)
+
+    def _take_child(self, kind: str, body: Mapping[str, Any], deleted: bool) -> Concerned:
+        place = place_of(body["metadata"])
+        before = self._children[kind].get(place)
+        if deleted or not is_managed(body["metadata"]):
+            self._children[kind].pop(place, None)
+            fact = before
+            changed = before is not None
+        else:
+            fact = child_fact(kind, body)
+            self._children[kind][place] = fact
+            changed = fact != before
+        if fact is None or not changed:
+            return Concerned()
+        return Concerned(looks={Ref("Flow", fact.namespace, fact.flow)})
+
+    def _take_pod(self, body: Mapping[str, Any], deleted: bool) -> Concerned:
+        fact = pod_fact(body)
+        place = (fact.namespace, fact.name)
+        before = self._pods.get(place)
+        if deleted or not is_managed(body["metadata"]):
+            if before is None:
+                return Concerned()
+            self._pods.pop(place)
+            # A ghost brings no status: then it counts as it was seen last.
+            last = fact if fact.ran else before
+            if last.ran:
+                self._parted[fact.namespace, before.flow] = last
+            self._pods_of[fact.namespace, before.flow].discard(place)
+            return Concerned(looks={Ref("Flow", fact.namespace, before.flow)})
+        self._pods[place] = fact
+        self._pods_of[fact.namespace, fact.flow].add(place)
+        if fact == before:
+            return Concerned()
+        return Concerned(looks={Ref("Flow", fact.namespace, fact.flow)})
+
+    # --- what is asked ----------------------------------------------------------------
+
+    def __contains__(self, ref: Ref) -> bool:
+        return ref in self._marks
+
+    def resource(self, ref: Ref) -> Resource | None:
+        """A readable resource."""
+        return self.resources.get(ref.kind, ref.namespace, ref.name)
+
+    def broken(self, ref: Ref) -> tuple[Finding, ...]:
+        """Why a resource that exists cannot be read; empty if it can or does not exist."""
+        return self._broken.get(ref, ())
+
+    def uid(self, ref: Ref) -> str:
+        """The uid of a resource, or empty."""
+        return self._uids.get(ref, "")
+
+    def generation(self, ref: Ref) -> int:
+        """The generation of a resource, readable or not."""
+        return self._generations.get(ref, 0)
+
+    def refs(self) -> list[Ref]:
+        """Every resource of our group, readable or not."""
+        return list(self._marks)
+
+    def users(self, ref: Ref, kind: str) -> list[Ref]:
+        """Resources of one kind that name `ref` directly."""
+        return sorted(
+            (user for user in self.graph.users(ref) if user.kind == kind),
+            key=lambda user: (user.namespace, user.name),
+        )
+
+    def child(self, kind: str, namespace: str, name: str) -> ChildFact | None:
+        """One labelled child."""
+        return self._children[kind].get((namespace, name))
+
+    def children(self, kind: str) -> Iterator[ChildFact]:
+        """All labelled children of one kind."""
+        return iter(list(self._children[kind].values()))
+
+    def pods(self, flow: Ref) -> tuple[PodFact, ...]:
+        """Pods of one Flow."""
+        places = self._pods_of.get((flow.namespace, flow.name), ())
+        return tuple(self._pods[place] for place in sorted(places))
+
+    def last_pod(self, flow: Ref) -> PodFact | None:
+        """The pod of a Flow that began to run last, also if it is gone; None if none is known."""
+        parted = self._parted.get((flow.namespace, flow.name))
+        ran = [pod for pod in self.pods(flow) if pod.ran] + ([parted] if parted else [])
+        return max(ran, key=lambda pod: pod.started_at or "", default=None)
+
+    def forget_pods(self, flow: Ref) -> None:
+        """A Flow is gone with all that was its own."""
+        self._parted.pop((flow.namespace, flow.name), None)
+
+    def all_pods(self) -> list[PodFact]:
+        """Pods of all Flows."""
+        return list(self._pods.values())
+
+    def snapshot(self, namespace: str, *, overlay: Resource | None = None) -> Resources:
+        """Cluster-scoped resources and those of one namespace, safe to read in another thread.
+
+        Args:
+            namespace: With an empty one everything: a class or a model concerns Flows anywhere.
+            overlay: A resource that is to be taken as if it were stored.
+        """
+        kept = self._snapshots.get(namespace)
+        if overlay is None and kept is not None and kept[0] == self.version:
+            return kept[1]
+        copy = Resources()
+        for kind in BY_NAME.values():
+            wanted = namespace if kind.namespaced and namespace else None
+            for resource in self.resources.all(kind.name, wanted):
+                copy.add(resource)
+        if overlay is not None:
+            copy.add(overlay)
+            return copy
+        self._snapshots = {
+            name: found for name, found in self._snapshots.items() if found[0] == self.version
+        }
+        self._snapshots[namespace] = (self.version, copy)
+        return copy
+
+    def known(self, kind: str) -> Mapping[Place, str]:
+        """Uids of all cached objects of one kind, by place."""
+        if kind in BY_NAME:
+            return {
+                (ref.namespace, ref.name): uid
+                for ref, uid in self._uids.items()
+                if ref.kind == kind
+            }
+        if kind == "Pod":
+            return {place: pod.uid for place, pod in self._pods.items()}
+        return {place: child.uid for place, child in self._children[kind].items()}
+
+
+def ref_of(kind: str, meta: Mapping[str, Any]) -> Ref:
+    """The Ref of an object of our group; cluster-scoped ones have an empty namespace."""
+    namespace = meta.get("namespace", "") if BY_NAME[kind].namespaced else ""
+    return Ref(kind, namespace, meta["name"])
+
+
+def place_of(meta: Mapping[str, Any]) -> Place:
+    """Namespace and name of any object."""
+    return meta.get("namespace", ""), meta["name"]
+
+
+def ghost(kind: str, place: Place, uid: str) -> dict[str, Any]:
+    """The least that `take(deleted=True)` needs to know of an object that is gone."""
+    return {"kind": kind, "metadata": {"namespace": place[0], "name": place[1], "uid": uid}}

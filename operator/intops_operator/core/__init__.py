@@ -1,0 +1,1 @@
+"""What the control plane decides: children, conditions, when to write. Values in, values out."""

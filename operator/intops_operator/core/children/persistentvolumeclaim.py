@@ -1,0 +1,28 @@
+"""The volume in which a worker keeps its messages.
+
+Called by `children.desired` where the store is embedded. It outlives its Flow on purpose: it may
+hold messages that were acknowledged and not delivered.
+"""
+
+from intops_api import names
+from intops_api.flow import EmbeddedStore
+from intops_operator.core.children.worker import Manifest, Worker, metadata
+
+
+def store_claim(worker: Worker) -> Manifest:
+    """The manifest. No owner reference: deleting a Flow must not delete messages."""
+    store = worker.plan.store.embedded or EmbeddedStore()
+    meta = metadata(worker, owned=False)
+    meta["labels"][names.LABEL_STORE] = "embedded"
+    spec: Manifest = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": store.size}},
+    }
+    if store.storage_class is not None:
+        spec["storageClassName"] = store.storage_class
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": meta,
+        "spec": spec,
+    }

@@ -1,0 +1,238 @@
+"""Conditions about systems and messages: credentials, targets, review.
+
+Called by `judging`; everything here comes from the workers' reports.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from intops_api.common import Owner
+from intops_api.conditions import ConditionType, Reason
+from intops_api.report import ConnectorReport
+from intops_operator.core import sentences as say
+from intops_operator.core.facts import Counts, FlowFacts, instant
+from intops_operator.core.verdict import Verdict
+
+REFUSED: Final = {"authDenied", "authExpired", "forbidden"}
+STOPPED: Final = {"held", "open", "halfOpen"}
+EXPIRES_SOON: Final = timedelta(days=30)  # long enough to order a certificate by hand
+
+WORDS: Final = {
+    ConditionType.VOLUME_NORMAL: "Whether as many messages arrive as usual is not judged yet.",
+    ConditionType.WITHIN_SLO: "Whether the promise in spec.slo is kept is not judged yet.",
+    ConditionType.DELETES_ALLOWED: "Whether too much would be deleted is not judged yet.",
+}
+
+
+def not_available(kind: ConditionType) -> Verdict:
+    """A condition whose engine is not there yet."""
+    return Verdict(kind, "Unknown", Reason.NOT_AVAILABLE, WORDS[kind])
+
+
+def _unknown(kind: ConditionType, facts: FlowFacts) -> Verdict:
+    if facts.live and facts.heard:
+        text = "The worker has not reported lately."
+        return Verdict(kind, "Unknown", Reason.NO_REPORT, text)
+    return Verdict(kind, "Unknown", Reason.PENDING, "Waits for the first report of the worker.")
+
+
+def credentials_valid(facts: FlowFacts, counts: Counts | None) -> Verdict:
+    """Whether every credential is present and accepted by its system."""
+    kind = ConditionType.CREDENTIALS_VALID
+    if not facts.reports:
+        return _unknown(kind, facts)
+    return _credentials(facts, facts.connectors(), counts)
+
+
+def _credentials(
+    facts: FlowFacts, systems: Sequence[ConnectorReport], counts: Counts | None
+) -> Verdict:
+    kind = ConditionType.CREDENTIALS_VALID
+    for system in systems:
+        found = _credential_trouble(system)
+        if found is not None:
+            reason, what, action = found
+            message = _about(facts, system, what, action, counts)
+            return Verdict(kind, "False", reason, message)
+    for system in systems:
+        expires = instant(system.certificate_expires)
+        if expires is not None and expires - facts.now < EXPIRES_SOON:
+            what = f'The certificate of connector "{system.connector}" ends at {say.at(expires)}.'
+            message = _about(facts, system, what, "Renew it before then.", None)
+            return Verdict(kind, "True", Reason.EXPIRING, message)
+    return Verdict(kind, "True", Reason.VALID, "Every credential is present and accepted.")
+
+
+def _credential_trouble(system: ConnectorReport) -> tuple[Reason, str, str] | None:
+    """Reason, what is the case, and what to do; None if the credential is fine."""
+    secret, name = system.secret, system.connector
+    if secret is not None and (not secret.present or secret.missing_keys):
+        if not secret.present:
+            what = f'Secret "{secret.secret}" of connector "{name}" does not exist'
+        else:
+            keys = say.quoted(secret.missing_keys)
+            what = f'Secret "{secret.secret}" of connector "{name}" lacks the key {keys}'
+        action = "Create it in this namespace; it is used within two minutes, without a restart."
+        return Reason.SECRET_MISSING, f"{what}{say.since(secret.since)}.", action
+    if system.state == "ok":
+        return None
+    where = f'Secret "{secret.secret}"' if secret else "its Secret"
+    if system.error_class == "policyDenied" or "allowedOrigins" in (system.detail or ""):
+        what = (
+            f'The Secret of connector "{name}" may not be sent to its endpoint{_detail(system)}'
+            f"{say.since(system.since)}."
+        )
+        action = f"Correct spec.endpoint, or add its origin to the key allowedOrigins of {where}."
+        return Reason.ORIGIN_NOT_ALLOWED, what, action
+    if system.error_class in REFUSED:
+        what = (
+            f'The system of connector "{name}" refused its credential{_detail(system)}'
+            f"{say.since(system.since)}."
+        )
+        action = f"Put a valid credential into {where}; it is used without a restart."
+        return Reason.AUTH_DENIED, what, action
+    return None
+
+
+def target_reachable(facts: FlowFacts, counts: Counts | None) -> Verdict:
+    """Whether every system that the Flow writes to answers."""
+    kind = ConditionType.TARGET_REACHABLE
+    if not facts.reports:
+        return _unknown(kind, facts)
+    written_to = [system for system in facts.connectors() if _is_written_to(facts, system)]
+    return _reachable(facts, written_to, counts)
+
+
+def _reachable(
+    facts: FlowFacts, systems: Sequence[ConnectorReport], counts: Counts | None
+) -> Verdict:
+    kind = ConditionType.TARGET_REACHABLE
+    for system in systems:
+        if not _is_down(system):
+            continue
+        tls = (
+            "tls" in (system.detail or "").lower() or "certificate" in (system.detail or "").lower()
+        )
+        if tls:
+            what = (
+                f'The system of connector "{system.connector}" cannot prove who it is'
+                f"{_detail(system)}{say.since(system.since)}."
+            )
+            action = "Correct its certificate, or name its authority in spec.tls.caSecretName."
+        else:
+            what = (
+                f'The system of connector "{system.connector}" does not answer'
+                f"{_detail(system)}{say.since(system.since)}."
+            )
+            action = "Nothing in intops: bring the system back; delivery resumes by itself."
+            if "does not accept a connection" in (system.detail or ""):
+                action = (
+                    "If the system is up, see whether a firewall or a NetworkPolicy keeps the worker "
+                    "from it; delivery resumes by itself."
+                )
+        message = _about(facts, system, what, action, counts)
+        reason = Reason.TLS_FAILED if tls else Reason.DESTINATION_DOWN
+        return Verdict(kind, "False", reason, message)
+    return Verdict(kind, "True", Reason.REACHABLE, "Every system that is written to answers.")
+
+
+def about_connector(facts: FlowFacts, connector: str) -> tuple[Verdict, ...]:
+    """What one Flow's workers say about one Connector; empty if they say nothing of it.
+
+    The sentences hold no counts: a Connector is not written anew with every message.
+    """
+    systems = [system for system in facts.connectors() if system.connector == connector]
+    if not systems:
+        return ()
+    return _credentials(facts, systems, None), _reachable(facts, systems, None)
+
+
+def pausing(facts: FlowFacts) -> str:
+    """Which system asked for a pause, where one did; a limit is no outage, but it explains a backlog."""
+    for system in facts.connectors():
+        if system.state == "limited":
+            return (
+                f'The system of connector "{system.connector}" asks for a pause{_detail(system)}'
+                f"{say.since(system.since)}; the worker {say.sentence(system.doing or 'waits')}"
+            )
+    return ""
+
+
+def _is_written_to(facts: FlowFacts, system: ConnectorReport) -> bool:
+    binding = facts.binding(system.name)
+    return system.role == "target" or (binding is not None and binding.out is not None)
+
+
+def _is_down(system: ConnectorReport) -> bool:
+    if system.state not in STOPPED:
+        return False
+    return system.error_class not in REFUSED | {"policyDenied"}
+
+
+def _detail(system: ConnectorReport) -> str:
+    return f" ({system.detail})" if system.detail else ""
+
+
+def _about(
+    facts: FlowFacts, system: ConnectorReport, what: str, action: str, counts: Counts | None
+) -> str:
+    doing = f"The worker {say.sentence(system.doing)}" if system.doing else ""
+    return say.tell(
+        what, waiting=say.waiting(counts), doing=doing, action=action, owner=_owner(facts, system)
+    )
+
+
+def _owner(facts: FlowFacts, system: ConnectorReport) -> Owner | None:
+    binding = facts.binding(system.name)
+    if binding is not None and binding.owner is not None:
+        return binding.owner
+    return facts.plan.owner if facts.plan is not None else None
+
+
+def review_clear(facts: FlowFacts, counts: Counts | None) -> Verdict:
+    """Whether no message waits for a person longer than agreed."""
+    kind = ConditionType.REVIEW_CLEAR
+    if counts is None:
+        return _unknown(kind, facts)
+    if counts.overdue == 0:
+        number = say.messages(counts.review)
+        text = f"{number} in review, none overdue." if counts.review else "Nobody has to look."
+        return Verdict(kind, "True", Reason.CLEAR, text)
+    plan = facts.plan
+    team = (plan.review.owner if plan else None) or (plan.owner.team if plan else "the owner")
+    verb = "waits" if counts.overdue == 1 else "wait"
+    what = (
+        f"{say.messages(counts.overdue)} {verb} for a decision of a person longer than agreed; "
+        f"the first was due at {say.at(counts.review_oldest_due_at) or 'an unknown time'}."
+    )
+    message = say.tell(
+        what,
+        doing="They are kept; nothing is dropped.",
+        action=(
+            f"{team} decides: kubectl intops review list --namespace {facts.namespace} "
+            f"--flow {facts.name}."
+        ),
+        owner=plan.owner if plan else None,
+    )
+    return Verdict(kind, "False", Reason.REVIEW_OVERDUE, message)
+
+
+def schema_stable(facts: FlowFacts) -> Verdict:
+    """Whether payloads look the way the Mappings expect. The text has no counts: it must not flicker."""
+    kind = ConditionType.SCHEMA_STABLE
+    if not facts.reports:
+        return _unknown(kind, facts)
+    found = {f.message: f for plan in facts.reports for f in plan.findings if f.kind != "overdue"}
+    hurting = [finding for finding in found.values() if finding.severity != "info"]
+    if not hurting:
+        text = "Payloads look the way the Mappings expect."
+        if found:
+            text += f" {next(iter(found))}"
+        return Verdict(kind, "True", Reason.HEALTHY, text)
+    first, more = hurting[0], len(hurting) - 1
+    others = f"{more} more change{'' if more == 1 else 's'} of payloads." if more else ""
+    message = say.tell(
+        first.message, waiting=others, owner=facts.plan.owner if facts.plan else None
+    )
+    return Verdict(kind, "False", Reason.DRIFT_DETECTED, message)

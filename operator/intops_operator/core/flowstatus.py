@@ -1,0 +1,82 @@
+"""The status of a Flow as it is written: conditions, numbers, and who is at both ends.
+
+Called by the reconciler after `judging`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from intops_api.flow import FlowSpec, FlowStatus
+from intops_operator.core.children.service import capture_url
+from intops_operator.core.facts import Counts, FlowFacts
+from intops_operator.core.judging import Judged
+
+NUMBERS = (
+    "backlog", "oldestAt", "review", "slo", "lastDeliveredAt", "received", "done", "dropped",
+    "discarded", "deliveredPerHour", "failedPerHour",
+)  # fmt: skip
+
+
+def flow_status(facts: FlowFacts, judged: Judged, written: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole status, ready to be applied.
+
+    Without a fresh report the numbers written last are kept: unknown is not zero.
+    """
+    spec = facts.spec
+    wire = FlowStatus(
+        observed_generation=facts.generation,
+        conditions=judged.conditions,
+        config_hash=facts.plan.hash if facts.plan else None,
+        replicas=len(facts.fresh),
+        source=_connectors(spec, "source"),
+        target=_connectors(spec, "target"),
+        capture_url=_capture_url(facts),
+    ).to_wire()
+    if judged.counts is None:
+        wire |= {key: written[key] for key in NUMBERS if key in written}
+    else:
+        wire |= numbers(judged.counts)
+    return wire
+
+
+def numbers(counts: Counts) -> dict[str, Any]:
+    """The numeric part of a status."""
+    found: dict[str, Any] = {
+        "backlog": counts.in_flight,
+        "oldestAt": counts.oldest_at,
+        "review": counts.review,
+        "slo": _share(counts.in_time, counts.in_time + counts.late),
+        "lastDeliveredAt": counts.last_delivered_at,
+        "received": counts.received,
+        "done": counts.done,
+        "dropped": counts.dropped,
+        "discarded": counts.discarded,
+        "deliveredPerHour": counts.delivered_per_hour,
+        "failedPerHour": counts.failed_per_hour,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _share(good: int, total: int) -> str | None:
+    """`99.97%`, rounded down so that 100% means all; None without a delivery."""
+    if total == 0:
+        return None
+    hundredths = good * 10000 // total
+    return f"{hundredths // 100}.{hundredths % 100:02d}%" if hundredths < 10000 else "100%"
+
+
+def _connectors(spec: FlowSpec | None, role: str) -> str | None:
+    bindings = spec.roles.get(role, []) if spec else []
+    return ", ".join(dict.fromkeys(b.connector for b in bindings)) or None
+
+
+def _capture_url(facts: FlowFacts) -> str | None:
+    """Where senders deliver: the first binding whose class captures."""
+    plan = facts.plan
+    if plan is None:
+        return None
+    for binding in plan.bindings:
+        blob = plan.blobs.classes.get(binding.class_)
+        if binding.role == "source" and blob is not None and blob.spec.capture is not None:
+            return capture_url(facts.namespace, facts.name, binding.name)
+    return None

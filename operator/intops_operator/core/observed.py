@@ -1,0 +1,226 @@
+"""What is kept of watched objects: small facts, and what counts as a change of them.
+
+The cache keeps these instead of whole objects; the reconciler and the judge read them.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from intops_api import names
+from intops_api.report import LastWords
+
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PodFact:
+    """One worker pod."""
+
+    namespace: str
+    name: str
+    uid: str
+    flow: str
+    ip: str | None
+    phase: str
+    started_at: str | None
+    """When the worker container, or else the pod, began to run, RFC 3339; None if neither did yet."""
+    leaving: bool
+    """Whether it is being deleted."""
+    ready: bool
+    plan_hash: str | None
+    trouble: str | None
+    """Why it does not run, as Kubernetes tells it: `ImagePullBackOff: ...`; None if nothing is wrong."""
+    ran: bool = False
+    """Whether the worker container ever began to run."""
+    actions_hash: str | None = None
+    """Hash of the decisions that it was told of last."""
+    left: int | None = None
+    """Unfinished messages in its store, said at its orderly end; None while it runs or if it could not."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it counts as a replica."""
+        return not self.leaving and self.phase in {"Pending", "Running"}
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be asked for a report."""
+        return self.phase == "Running" and self.ip is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFact:
+    """One child other than a pod."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    flow: str
+    owner_uid: str | None
+    digest: str
+    """Changes when anything changes that the operator applies."""
+    leaving: bool = False
+    trouble: str | None = None
+    """Of a Deployment: why it makes no progress."""
+    quota: bool = False
+    """Of a Deployment: whether a quota is what stops it."""
+    plan_hash: str | None = None
+    """Of a ConfigMap: hash of the plan that it carries."""
+    actions_hash: str | None = None
+    """Of a ConfigMap: hash of the decisions that it carries; None if it carries none."""
+    unbound: bool = False
+    """Of a PersistentVolumeClaim: whether it never had a volume, so that nothing can be in it."""
+
+
+WAITING_IS_TROUBLE = {
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+}
+
+
+def pod_fact(body: Manifest) -> PodFact:
+    """The facts of one pod."""
+    meta, status = body["metadata"], body.get("status") or {}
+    containers = status.get("containerStatuses") or []
+    state = (containers[0].get("state") or {}) if containers else {}
+    before = (containers[0].get("lastState") or {}) if containers else {}
+    ended = state.get("terminated") or (not state.get("running") and before.get("terminated")) or {}
+    flow = (meta.get("labels") or {}).get(names.LABEL_FLOW, "")
+    conditions = {c["type"]: c for c in status.get("conditions") or []}
+    return PodFact(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta.get("uid", ""),
+        flow=flow,
+        ip=status.get("podIP") or None,
+        phase=status.get("phase", "Pending"),
+        started_at=(state.get("running") or ended).get("startedAt") or status.get("startTime"),
+        leaving=bool(meta.get("deletionTimestamp")),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        plan_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_PLAN_HASH),
+        trouble=_pod_trouble(state, conditions),
+        ran=bool(state.get("running") or ended),
+        actions_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_ACTIONS),
+        left=_left(ended.get("message"), f"{meta['namespace']}/{flow}"),
+    )
+
+
+def _left(words: str | None, flow: str) -> int | None:
+    """What a worker's last words say about a Flow; nothing that cannot be read says anything."""
+    try:
+        return LastWords.model_validate_json(words or "").left.get(flow)
+    except ValidationError:
+        return None
+
+
+def _pod_trouble(state: Manifest, conditions: Mapping[str, Manifest]) -> str | None:
+    waiting = state.get("waiting") or {}
+    if waiting.get("reason") in WAITING_IS_TROUBLE:
+        return _brief(waiting["reason"], waiting.get("message"))
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        return _brief("Unschedulable", scheduled.get("message"))
+    return None
+
+
+def _brief(reason: str, message: str | None) -> str:
+    text = f"{reason}: {message}" if message else reason
+    return text if len(text) <= 400 else text[:397] + "..."
+
+
+def child_fact(kind: str, body: Manifest) -> ChildFact:
+    """The facts of one child."""
+    meta = body["metadata"]
+    owners = [o for o in meta.get("ownerReferences") or [] if o.get("controller")]
+    trouble, quota = _deployment_trouble(body) if kind == "Deployment" else (None, False)
+    return ChildFact(
+        kind=kind,
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta.get("uid", ""),
+        flow=(meta.get("labels") or {}).get(names.LABEL_FLOW, ""),
+        owner_uid=owners[0].get("uid") if owners else None,
+        digest=digest(body),
+        leaving=bool(meta.get("deletionTimestamp")),
+        trouble=trouble,
+        quota=quota,
+        plan_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_PLAN_HASH),
+        actions_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_ACTIONS),
+        unbound=kind == "PersistentVolumeClaim"
+        and (body.get("status") or {}).get("phase") == "Pending"
+        and not (body.get("spec") or {}).get("volumeName"),
+    )
+
+
+def _deployment_trouble(body: Manifest) -> tuple[str | None, bool]:
+    conditions = {c["type"]: c for c in (body.get("status") or {}).get("conditions") or []}
+    failure = conditions.get("ReplicaFailure", {})
+    if failure.get("status") == "True":
+        message = failure.get("message") or ""
+        return _brief(failure.get("reason", "FailedCreate"), message), "exceeded quota" in message
+    progress = conditions.get("Progressing", {})
+    if progress.get("status") == "False":
+        return _brief(progress.get("reason", "NotProgressing"), progress.get("message")), False
+    return None, False
+
+
+def digest(body: Manifest) -> str:
+    """Hash of everything that an apply sets; not of status nor of what the server counts."""
+    meta = body["metadata"]
+    kept = {key: value for key, value in body.items() if key not in {"metadata", "status"}}
+    own = meta.get("annotations") or {}
+    kept["metadata"] = {
+        "uid": meta.get("uid"),
+        "labels": meta.get("labels"),
+        "ownerReferences": meta.get("ownerReferences"),
+        # Other annotations belong to controllers, such as a Deployment's revision.
+        "annotations": {k: v for k, v in own.items() if k.startswith(f"{names.GROUP}/")},
+    }
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def is_managed(meta: Mapping[str, Any]) -> bool:
+    """Whether an object's labels say that it is a child of a Flow."""
+    found = meta.get("labels") or {}
+    return found.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY and names.LABEL_FLOW in found
+
+
+def trimmed(body: Manifest) -> dict[str, Any]:
+    """A resource of our group without status and bookkeeping: what is judged and planned from."""
+    meta = body.get("metadata") or {}
+    kept_meta: dict[str, Any] = {
+        key: meta[key]
+        for key in ("name", "namespace", "uid", "generation", "labels", "deletionTimestamp")
+        if meta.get(key)
+    }
+    annotations = {
+        key: value
+        for key, value in (meta.get("annotations") or {}).items()
+        if key.startswith(f"{names.GROUP}/")
+    }
+    if annotations:
+        kept_meta["annotations"] = annotations
+    kept = {
+        "apiVersion": body.get("apiVersion", names.API_VERSION),
+        "kind": body["kind"],
+        "metadata": kept_meta,
+        "spec": body.get("spec") or {},
+    }
+    if body["kind"] == "FlowAction":
+        # Whether it was answered before this leader came, and which of two was made first.
+        kept_meta["creationTimestamp"] = meta.get("creationTimestamp")
+        kept["status"] = body.get("status") or {}
+    return kept

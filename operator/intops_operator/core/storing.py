@@ -1,0 +1,53 @@
+"""What is said of the stores of a Flow's workers: broken, full, filling up. Part of the condition Programmed.
+
+Called by `judging`.
+"""
+
+from typing import Final
+
+from intops_api.conditions import ConditionType, Reason
+from intops_operator.core import sentences as say
+from intops_operator.core.facts import Counts, FlowFacts
+from intops_operator.core.verdict import Verdict
+
+FILLING_FROM: Final = 0.7
+"""Share of a volume's room from which it is told (domain reference 3.1, class 17)."""
+FILLING_OVER: Final = 0.65
+"""Below this it is told no more, so that a status does not go back and forth."""
+
+
+def store_trouble(facts: FlowFacts, counts: Counts | None) -> Verdict | None:
+    """Why nothing can be kept; None where everything can."""
+    for report in facts.reports:
+        failed, full = report.store.failed, report.store.full
+        if failed is None and not full:
+            continue
+        what = say.sentence(failed) if failed else "The store of the worker is full."
+        return Verdict(
+            ConditionType.PROGRAMMED,
+            "False",
+            Reason.STORE_FAILED if failed else Reason.STORE_FULL,
+            say.tell(
+                what,
+                waiting=say.waiting(counts),
+                doing="Senders are told to come again (503), so nothing is acknowledged and lost.",
+                action="Give the volume more room (spec.runtime.store.embedded.size) or repair it.",
+                owner=facts.plan.owner if facts.plan else None,
+            ),
+        )
+    return None
+
+
+def store_filling(facts: FlowFacts) -> str:
+    """What to do about a volume that gets full, long before senders are refused; empty where none does."""
+    fill = max((report.store.fill or 0.0 for report in facts.reports), default=0.0)
+    before = facts.previous.get(ConditionType.PROGRAMMED)
+    is_told = before is not None and before.reason == Reason.STORE_FILLING
+    if fill < (FILLING_OVER if is_told else FILLING_FROM):
+        return ""
+    # No number: a sentence that changes with every report would be written with every report.
+    return (
+        f"More than {FILLING_OVER:.0%} of the volume's room is used. When it is full senders are told to come "
+        "again (503); nothing is lost. Bring the systems back that messages wait for, or give the volume more "
+        "room (spec.runtime.store.embedded.size)."
+    )

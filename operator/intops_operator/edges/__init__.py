@@ -1,0 +1,1 @@
+"""Where the control plane touches the world: API server, workers, lease, certificates."""

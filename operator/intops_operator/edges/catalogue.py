@@ -1,0 +1,68 @@
+"""Apply the shipped classes, models and patterns: a chart cannot create objects of its own kinds.
+
+The leader runs it at the start of its term. Nothing is ever pruned: a Flow may use what a newer
+version no longer ships.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from intops_api import names
+from intops_operator.edges.cluster import Cluster, ClusterError
+from intops_operator.journal import Journal
+
+journal = Journal("catalogue")
+
+RETRY_S = 3.0  # admission of this very process may need a moment until it is reachable
+
+
+async def apply_catalogue(cluster: Cluster, manifests: Iterable[Mapping[str, Any]]) -> None:
+    """Apply all of it, until all of it is applied."""
+    left = [_marked(manifest) for manifest in manifests]
+    while left:
+        refused = []
+        for manifest in left:
+            try:
+                await _apply(cluster, manifest)
+            except ClusterError as error:
+                refused.append(manifest)
+                journal.warning(
+                    "shipped object not applied",
+                    kind=manifest["kind"],
+                    name=manifest["metadata"]["name"],
+                    error=error.message,
+                )
+        left = refused
+        if left:
+            await asyncio.sleep(RETRY_S)
+
+
+async def _apply(cluster: Cluster, manifest: dict[str, Any]) -> None:
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    present = await cluster.get(kind, None, name)
+    if present is not None:
+        found = (present["metadata"].get("annotations") or {}).get(names.ANNOTATION_CATALOG_VERSION)
+        same_spec = present.get("spec") == manifest["spec"]
+        if (
+            found == manifest["metadata"]["annotations"][names.ANNOTATION_CATALOG_VERSION]
+            and same_spec
+        ):
+            return
+    await cluster.apply(manifest, manager=names.FIELD_MANAGER_CATALOG)
+    journal.info("shipped object applied", kind=kind, name=name)
+
+
+def _marked(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with the label and the content hash by which people tell it from their own."""
+    text = json.dumps(manifest.get("spec"), sort_keys=True, separators=(",", ":"))
+    version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    meta = dict(manifest["metadata"])
+    meta["labels"] = {**(meta.get("labels") or {}), names.LABEL_SHIPPED: "true"}
+    meta["annotations"] = {
+        **(meta.get("annotations") or {}),
+        names.ANNOTATION_CATALOG_VERSION: version,
+    }
+    return {**manifest, "metadata": meta}

@@ -1,0 +1,1 @@
+"""Translation from the event feed to the cache. The only folder that imports kopf."""

@@ -1,0 +1,72 @@
+"""Plan and judge away from the event loop, so that admission stays fast meanwhile.
+
+The reconciler and the admission endpoint call it, each with a planner of its own; core does the
+thinking.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from intops_api.plan import FlowPlan
+from intops_core.conformance import judge
+from intops_core.findings import REFERENCE, Finding
+from intops_core.planning import PlanError, encode_plan, plan_flow
+from intops_core.resources import Resource, Resources
+from intops_operator.cache import Cache
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """What planning one Flow gave."""
+
+    findings: tuple[Finding, ...]
+    plan: FlowPlan | None = None
+    data: bytes = b""
+    """The encoded plan."""
+    refusal: str = ""
+    """Why a plan cannot be encoded, in a sentence."""
+
+
+class Planner:
+    """One thread: planning is CPU work, and two threads would share one interpreter anyway."""
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"intops-{name}")
+
+    def close(self) -> None:
+        """Start nothing more; a thought that runs is not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def plan(self, flow: Resource, resources: Resources) -> Thought:
+        """The plan of a Flow and its encoded form."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, _plan, flow, resources)
+
+    async def judge(self, resource: Resource, resources: Resources, *, new: bool) -> list[Finding]:
+        """All findings about one resource; `new` if it is being made now."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, lambda: judge(resource, resources, new=new))
+
+
+def _plan(flow: Resource, resources: Resources) -> Thought:
+    planned = plan_flow(flow, resources)
+    findings = tuple(planned.findings)
+    if planned.plan is None:
+        return Thought(findings)
+    try:
+        return Thought(findings, planned.plan, encode_plan(planned.plan))
+    except PlanError as error:
+        return Thought(findings, planned.plan, refusal=str(error))
+
+
+def told_apart(finding: Finding, cache: Cache) -> Finding:
+    """A reference to something that exists but cannot be read is broken, not missing."""
+    missing = finding.missing
+    if missing is None or not cache.broken(missing):
+        return finding
+    first = cache.broken(missing)[0]
+    message = (
+        f'{missing.kind} "{missing.name}" exists but cannot be used: {first.path}: {first.message}'
+    )
+    return replace(finding, missing=None, severity="deny", rule=REFERENCE, message=message)

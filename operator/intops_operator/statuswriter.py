@@ -1,0 +1,164 @@
+"""Write statuses: the most important first, at a bounded rate, and only what changed.
+
+The reconciler hands over what a status should be; the leader runs the loop.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from intops_api import names
+from intops_api.conditions import Condition
+from intops_core.resources import Ref
+from intops_operator import metrics
+from intops_operator.core.writing import Bucket, Cause, Keep, Wait, Write, decide
+from intops_operator.edges.cluster import Cluster, ClusterError, NotFound
+from intops_operator.journal import Journal
+
+journal = Journal("status")
+
+StatusDict = Mapping[str, Any]
+RETRY_S = 5.0
+
+
+class StatusWriter:
+    """The one place from which statuses are written."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        rate: float,
+        burst: int,
+        counters_interval_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._bucket = Bucket(rate, burst, clock())
+        self._interval_s = counters_interval_s
+        self._written: dict[Ref, StatusDict] = {}
+        self._written_at: dict[Ref, float] = {}
+        self._wanted: dict[Ref, StatusDict] = {}
+        self._lanes: dict[Cause, dict[Ref, None]] = {cause: {} for cause in Cause}
+        self._timers: dict[Ref, asyncio.TimerHandle] = {}
+        self._filled = asyncio.Event()
+
+    def knows(self, ref: Ref) -> bool:
+        """Whether it is known what the status is now."""
+        return ref in self._written
+
+    def observe(self, ref: Ref, status: StatusDict | None) -> None:
+        """Note what the API server has, before the first write of this leader."""
+        self._written.setdefault(ref, status or {})
+
+    def written(self, ref: Ref) -> StatusDict:
+        """The status as it was written or observed last."""
+        return self._written.get(ref, {})
+
+    def previous(self, ref: Ref) -> dict[str, Condition]:
+        """Its conditions by type; ones that cannot be read are as good as none."""
+        found = {}
+        for raw in self.written(ref).get("conditions") or ():
+            try:
+                found[raw["type"]] = Condition.model_validate(raw)
+            except (ValueError, KeyError, TypeError):
+                continue
+        return found
+
+    def forget(self, ref: Ref) -> None:
+        """The object is gone."""
+        self._drop(ref)
+        self._written.pop(ref, None)
+        self._written_at.pop(ref, None)
+
+    def want(self, ref: Ref, status: StatusDict) -> None:
+        """Say what the status should be; replaces what was wanted before."""
+        self._drop(ref)
+        at = self._written_at.get(ref)
+        verdict = decide(
+            self._written.get(ref),
+            status,
+            since_write_s=None if at is None else self._clock() - at,
+            counters_interval_s=self._interval_s,
+        )
+        match verdict:
+            case Keep():
+                return
+            case Write(cause):
+                self._wanted[ref] = status
+                self._lanes[cause][ref] = None
+                self._filled.set()
+            case Wait(seconds):
+                self._wanted[ref] = status
+                self._again(ref, seconds)
+
+    def _again(self, ref: Ref, delay_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers[ref] = loop.call_later(delay_s, self._due, ref)
+
+    def _due(self, ref: Ref) -> None:
+        self._timers.pop(ref, None)
+        status = self._wanted.get(ref)
+        if status is not None:
+            self.want(ref, status)
+
+    def _drop(self, ref: Ref) -> None:
+        self._wanted.pop(ref, None)
+        timer = self._timers.pop(ref, None)
+        if timer is not None:
+            timer.cancel()
+        for lane in self._lanes.values():
+            lane.pop(ref, None)
+
+    def close(self) -> None:
+        """Plan no more writes."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            cause = next((cause for cause in Cause if self._lanes[cause]), None)
+            if cause is None:
+                self._filled.clear()
+                await self._filled.wait()
+                continue
+            wait_s = self._bucket.take(self._clock())
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+                continue
+            await self._write(next(iter(self._lanes[cause])), cause)
+
+    async def _write(self, ref: Ref, cause: Cause) -> None:
+        status = self._wanted[ref]
+        self._drop(ref)
+        metadata = {"name": ref.name, **({"namespace": ref.namespace} if ref.namespace else {})}
+        manifest = {
+            "apiVersion": names.API_VERSION,
+            "kind": ref.kind,
+            "metadata": metadata,
+            "status": status,
+        }
+        try:
+            await self._cluster.apply_status(manifest)
+        except NotFound:
+            self.forget(ref)
+            return
+        except ClusterError as error:
+            journal.warning(
+                "status not written", kind=ref.kind, namespace=ref.namespace, name=ref.name,
+                error=error.message,
+            )  # fmt: skip
+            if ref not in self._wanted:
+                self._wanted[ref] = status
+                self._again(ref, RETRY_S)
+            return
+        self._written[ref] = status
+        self._written_at[ref] = self._clock()
+        metrics.STATUS_WRITES.labels(ref.kind, cause.value).inc()
+        newer = self._wanted.get(ref)
+        if newer is not None:
+            self.want(ref, newer)

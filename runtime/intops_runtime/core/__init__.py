@@ -1,0 +1,1 @@
+"""What the worker decides: pure values and functions."""

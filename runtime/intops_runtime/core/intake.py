@@ -1,0 +1,194 @@
+"""Intake: one delivery becomes messages: split → recognise version → map → key.
+
+Pure. A body that cannot be split becomes one message in review, so that a person finds it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from intops_core.expressions import EvaluationError, activation
+from intops_core.mapping import Mapped, Source
+from intops_runtime.core.compiled import CompiledPlan, CompiledSource
+from intops_runtime.core.drift import DriftWatch
+from intops_runtime.core.keys import correlation_key
+from intops_runtime.core.messages import Delivery, IntakeResult, NewMessage, State
+
+# A dedup id is an index key; longer ones are hashed.
+_DEDUP_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Malformed(Exception):
+    reason: str
+
+
+def intake(
+    plan: CompiledPlan,
+    delivery: Delivery,
+    *,
+    now: datetime,
+    watches: Mapping[str, DriftWatch] | None = None,
+) -> IntakeResult:
+    """Everything that one delivery contains, each item in the state that intake can decide.
+
+    `watches` see the payloads of their source on the way.
+    """
+    source = plan.sources.get(delivery.source)
+    if source is None:
+        return _unbound(plan, delivery)
+    try:
+        payload, items = _split(source, delivery)
+    except _Malformed as error:
+        message = _for_review(
+            plan, delivery, 0, None, "payloadMalformed", error.reason, None, reason="malformed"
+        )
+        return IntakeResult(delivery.id, (message,), malformed=error.reason)
+    stamp = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    watch = (watches or {}).get(delivery.source)
+    return IntakeResult(
+        delivery.id,
+        tuple(
+            _message(plan, source, delivery, index, item, payload, stamp, watch)
+            for index, item in enumerate(items)
+        ),
+    )
+
+
+def set_aside(plan: CompiledPlan, delivery: Delivery, words: str) -> IntakeResult:
+    """A delivery that cannot be handled without harm, as one message for a person."""
+    message = _for_review(plan, delivery, 0, None, "poison", words, None, reason="poison")
+    return IntakeResult(delivery.id, (message,), malformed=words)
+
+
+def _unbound(plan: CompiledPlan, delivery: Delivery) -> IntakeResult:
+    words = (
+        f'The Flow no longer binds a source "{delivery.source}". '
+        "Bind it again, or discard the message."
+    )
+    message = _for_review(plan, delivery, 0, None, "policyDenied", words, None, reason="unbound")
+    return IntakeResult(delivery.id, (message,))
+
+
+def _split(source: CompiledSource, delivery: Delivery) -> tuple[Any, list[Any]]:
+    if delivery.damaged:
+        raise _Malformed("The stored body no longer matches its checksum; the volume is damaged.")
+    try:
+        payload = orjson.loads(delivery.body)
+    except orjson.JSONDecodeError as error:
+        raise _Malformed(f"The body is not JSON: {error}.") from error
+    if source.items is None:
+        return payload, [payload]
+    if source.items_at is not None and isinstance(found := source.items_at(payload), list):
+        return payload, found
+    scope = activation({"payload": payload, "headers": delivery.headers})
+    try:
+        items = source.items.evaluate(scope)
+    except EvaluationError as error:
+        raise _Malformed(
+            f"The body has no list of messages where the class expects one: {error.message}."
+        ) from error
+    if not isinstance(items, list):
+        raise _Malformed("What the class takes for the list of messages is no list.")
+    return payload, items
+
+
+def _message(
+    plan: CompiledPlan,
+    source: CompiledSource,
+    delivery: Delivery,
+    index: int,
+    item: Any,
+    payload: Any,
+    stamp: str,
+    watch: DriftWatch | None,
+) -> NewMessage:
+    dedup = _dedup(source, delivery.headers, item, payload)
+    result = source.mapping.apply(Source(item, payload, delivery.headers, stamp))
+    if watch is not None:
+        watch.observe(
+            item,
+            payload,
+            "mapped" if isinstance(result, Mapped) else result.outcome,
+            result.variant if isinstance(result, Mapped) else None,
+            delivery.at,
+        )
+    if not isinstance(result, Mapped):
+        error_class = "schemaDrift" if result.outcome == "drift" else "validation"
+        return _for_review(
+            plan, delivery, index, item, error_class, result.message, dedup, path=result.path,
+            reason=result.outcome,
+        )  # fmt: skip
+    event = result.record
+    if dedup is not None:
+        event.setdefault("deliveryId", dedup)
+    key = correlation_key(
+        plan.plan.flow.namespace,
+        source.binding.connector,
+        plan.in_name,
+        str(event.get("episodeKey", "")),
+    )
+    return NewMessage(
+        item=index,
+        key=key,
+        dedup=dedup,
+        state=State.WAITING,
+        stage="mapped",
+        reason="",
+        plan_hash=plan.plan.hash,
+        record=event,
+        original=item,
+        variant=result.variant,
+    )
+
+
+def _dedup(
+    source: CompiledSource, headers: Mapping[str, str], item: Any, payload: Any
+) -> str | None:
+    if source.delivery_id is None:
+        return None
+    scope = activation({"object": item, "payload": payload, "headers": dict(headers)})
+    try:
+        value = source.delivery_id.evaluate(scope)
+    except EvaluationError:
+        return None  # mapping tells what is missing, with its path
+    text = "" if value is None else str(value)  # null names no copy: two of them are two messages
+    if len(text) <= _DEDUP_MAX:
+        return text or None
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _for_review(
+    plan: CompiledPlan,
+    delivery: Delivery,
+    index: int,
+    item: Any,
+    error_class: str,
+    detail: str,
+    dedup: str | None,
+    *,
+    reason: str,
+    path: str | None = None,
+) -> NewMessage:
+    # A key of its own: what could not be read blocks nothing else.
+    seed = json.dumps([delivery.source, delivery.id, index])
+    key = "review:" + hashlib.sha256(seed.encode()).hexdigest()[:32]
+    return NewMessage(
+        item=index,
+        key=key,
+        dedup=dedup,
+        state=State.REVIEW,
+        stage="intake",
+        reason=reason,
+        plan_hash=plan.plan.hash,
+        record=None,
+        original=item,
+        error_class=error_class,
+        detail=detail,
+        path=path,
+    )

@@ -1,0 +1,311 @@
+"""Operations of a ConnectorClass, compiled: values in, a request out; a response in, its meaning out.
+
+Called by the delivery; nothing here touches the network or a secret.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from intops_api.common import duration_s
+from intops_api.connector_class import ConnectorClassSpec, Operation
+from intops_core.expressions import EvaluationError, Program, activation, compile_expression
+
+REQUEST_NAMES = frozenset({"record", "key", "link", "config", "text"})
+RESPONSE_NAMES = REQUEST_NAMES | {"request", "response", "item"}
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PARAMETER = re.compile(r"\{([A-Za-z][A-Za-z0-9_]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request as it goes out, without the credential. `body` is JSON-ready, or bytes as they are."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: Any
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """One answer. `body` is parsed JSON, else text; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+    def as_value(self) -> dict[str, Any]:
+        """The `response` that expressions see."""
+        return {"status": self.status, "headers": self.headers, "body": self.body}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Values that a request is made from."""
+
+    config: Mapping[str, Any]
+    record: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
+    link: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+
+    def names(self) -> dict[str, Any]:
+        """What request expressions see."""
+        return {
+            "config": self.config,
+            "record": self.record,
+            "key": self.key,
+            "link": self.link,
+            "text": self.text,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an answer says about one record. `key` is the correlation key that the record carries."""
+
+    native_id: str | None = None
+    display_id: str | None = None
+    url: str | None = None
+    version: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that was written and reads back otherwise."""
+
+    field: str
+    wrote: Any
+    reads: Any
+
+
+class RequestError(Exception):
+    """A request cannot be made from these values. `path` names the expression in the class."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+        self.message = message
+
+
+def _compile(source: str | None, names: frozenset[str]) -> Program | None:
+    return None if source is None else compile_expression(source, names)
+
+
+def _table(sources: Mapping[str, str], names: frozenset[str]) -> dict[str, Program]:
+    return {name: compile_expression(source, names) for name, source in sources.items()}
+
+
+def without_nulls(value: Any) -> Any:
+    """The same JSON without null leaves; maps that become empty by that stay.
+
+    >>> without_nulls({"a": None, "b": {"c": None, "d": 1}, "e": [None, 2]})
+    {'b': {'d': 1}, 'e': [2]}
+    """
+    if isinstance(value, dict):
+        return {k: without_nulls(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [without_nulls(v) for v in value if v is not None]
+    return value
+
+
+def _named(programs: Iterable[Program | None], known: frozenset[str]) -> frozenset[str]:
+    """Names that these expressions may look at. Values of others need not be handed to the engine."""
+    words = {word for p in programs if p is not None for word in _WORD.findall(p.source)}
+    return known & words
+
+
+class CompiledOperation:
+    """One operation of a class with its expressions compiled.
+
+    Raises:
+        intops_core.expressions.ExpressionError: an expression does not compile.
+    """
+
+    def __init__(self, name: str, spec: Operation, class_headers: Mapping[str, str]) -> None:
+        self.name = name
+        self.spec = spec
+        self.timeout_s = duration_s(spec.timeout)
+        self.settle_s = duration_s(spec.settle)
+        request = spec.request
+        self._params = _table(request.params, REQUEST_NAMES)
+        self._query = _table(request.query, REQUEST_NAMES)
+        self._headers = _table({**class_headers, **request.headers}, REQUEST_NAMES)
+        self._body = _compile(request.body, REQUEST_NAMES)
+        self._success = compile_expression(spec.success, RESPONSE_NAMES)
+        result = spec.result
+        self._items = _compile(result.items, RESPONSE_NAMES)
+        self._found = {
+            name: program
+            for name, program in (
+                ("native_id", _compile(result.native_id, RESPONSE_NAMES)),
+                ("display_id", _compile(result.display_id, RESPONSE_NAMES)),
+                ("url", _compile(result.url, RESPONSE_NAMES)),
+                ("version", _compile(result.version, RESPONSE_NAMES)),
+                ("key", _compile(result.key, RESPONSE_NAMES)),
+            )
+            if program is not None
+        }
+        compare = spec.read_back.compare if spec.read_back else {}
+        self._compare = _table(compare, RESPONSE_NAMES)
+        asks = (*self._params.values(), *self._query.values(), *self._headers.values(), self._body)
+        self._request_names = _named(asks, REQUEST_NAMES)
+        reads = (self._success, self._items, *self._found.values(), *self._compare.values())
+        self._response_names = _named(reads, RESPONSE_NAMES)
+
+    def request(
+        self, endpoint: str, facts: Facts, *, headers: Mapping[str, str], timeout_s: float | None
+    ) -> HttpRequest:
+        """The request for these values; `headers` are extra ones, such as an idempotency key.
+
+        Raises:
+            RequestError: an expression fails on these values.
+        """
+        names = facts.names()
+        scope = activation({name: names[name] for name in self._request_names})
+        where = f"operations.{self.name}.request"
+
+        def value_of(program: Program, path: str) -> Any:
+            try:
+                return program.evaluate(scope)
+            except EvaluationError as error:
+                raise RequestError(f"{where}.{path}", error.message) from error
+
+        params = {n: value_of(p, f"params.{n}") for n, p in self._params.items()}
+
+        def fill(match: re.Match[str]) -> str:
+            text = _text(params.get(match[1]))
+            if text in ("", ".", ".."):  # a dot would name another path, and no encoding hides it
+                words = f'"{text}" cannot stand in a path' if text else "the value is empty"
+                raise RequestError(f"{where}.params.{match[1]}", words)
+            return quote(text, safe="")
+
+        path = _PARAMETER.sub(fill, self.spec.request.path)
+        pairs = [(n, value_of(p, f"query.{n}")) for n, p in self._query.items()]
+        query = urlencode([(n, _text(v)) for n, v in pairs if v is not None], quote_via=quote)
+        sent = dict(headers)
+        for name, program in self._headers.items():
+            value = value_of(program, f"headers.{name}")
+            if value is not None:
+                sent[name] = _text(value)
+        body = None
+        if self._body is not None:
+            body = value_of(self._body, "body")
+            if not self.spec.request.body_nulls:
+                body = without_nulls(body)
+        url = endpoint.rstrip("/") + path + (f"?{query}" if query else "")
+        return HttpRequest(
+            self.spec.request.method, url, sent, body, min(timeout_s or 1e9, self.timeout_s)
+        )
+
+    def _scope(self, facts: Facts, request: HttpRequest, response: HttpResponse) -> dict[str, Any]:
+        names = {
+            **facts.names(),
+            "request": {"method": request.method, "url": request.url, "body": request.body},
+            "response": response.as_value(),
+            "item": {},
+        }
+        return {name: names[name] for name in self._response_names}
+
+    def succeeded(self, facts: Facts, request: HttpRequest, response: HttpResponse) -> bool:
+        """Whether the system did what was asked; an expression that fails says no."""
+        try:
+            return self._success.evaluate(activation(self._scope(facts, request, response))) is True
+        except EvaluationError:
+            return False
+
+    def found(self, facts: Facts, request: HttpRequest, response: HttpResponse) -> Found:
+        """What the answer says about the record; what it does not say is None."""
+        return self._read(self._scope(facts, request, response))
+
+    def found_items(
+        self, facts: Facts, request: HttpRequest, response: HttpResponse
+    ) -> list[Found]:
+        """What a search found.
+
+        Raises:
+            RequestError: the answer has no list of records where the class says.
+        """
+        scope = self._scope(facts, request, response)
+        if self._items is None:
+            return [self._read(scope)]
+        try:
+            items = self._items.evaluate(activation(scope))
+        except EvaluationError as error:
+            raise RequestError(f"operations.{self.name}.result.items", error.message) from error
+        return [self._read({**scope, "item": item}) for item in items or []]
+
+    def _read(self, names: dict[str, Any]) -> Found:
+        scope = activation(names)
+        values: dict[str, str] = {}
+        for name, program in self._found.items():
+            try:
+                value = program.evaluate(scope)
+            except EvaluationError:
+                continue
+            if value is not None and value != "":
+                values[name] = _text(value)
+        return Found(**values)
+
+    def differences(
+        self, facts: Facts, request: HttpRequest, response: HttpResponse
+    ) -> list[Difference]:
+        """Fields that `record` sent and that `response`, a read of the record, shows otherwise."""
+        scope = activation(self._scope(facts, request, response))
+        result = []
+        for name, program in self._compare.items():
+            wrote = _at(facts.record, name)
+            if wrote is None:
+                continue
+            try:
+                reads = program.evaluate(scope)
+            except EvaluationError:
+                reads = None
+            if _text(wrote) != _text(reads):
+                result.append(Difference(name, wrote, reads))
+        return result
+
+
+def _at(record: Mapping[str, Any], path: str) -> Any:
+    value: Any = record
+    for part in path.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return None
+        value = value[part]
+    return value
+
+
+def _text(value: Any) -> str:
+    """The word for a value: as JSON has it, and the same for a number and its text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)
+
+
+class CompiledClass:
+    """A ConnectorClass ready to run."""
+
+    def __init__(self, name: str, spec: ConnectorClassSpec) -> None:
+        self.name = name
+        self.spec = spec
+        self.operations = {
+            op_name: CompiledOperation(op_name, op, spec.headers)
+            for op_name, op in spec.operations.items()
+        }
+        self.matchers = [
+            (
+                matcher.class_,
+                compile_expression(matcher.when, RESPONSE_NAMES),
+                _compile(matcher.retry_after, RESPONSE_NAMES),
+                _compile(matcher.detail, RESPONSE_NAMES),
+            )
+            for matcher in spec.errors
+        ]

@@ -1,0 +1,299 @@
+"""Settlements: what is written about a message after each way in which its turn can end.
+
+Pure; called by the lane, which does the requests. Times are epoch seconds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from intops_api.common import duration_s
+from intops_api.flow import ErrorPolicy
+from intops_runtime.core import episodes, retrying
+from intops_runtime.core.classifying import Failure
+from intops_runtime.core.compiled import CompiledSystem
+from intops_runtime.core.gates import Gate
+from intops_runtime.core.messages import Episode, Leased, Link, Message, Settlement, State
+from intops_runtime.core.requests import Difference, Found
+from intops_runtime.core.shaping import Shaped
+
+# Writes with an unknown effect that are looked up before a person is asked.
+UNKNOWN_LOOKUPS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the attempt of this turn ended, if there was one."""
+
+    attempt_id: int | None = None
+    outcome: str | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+def episode_after(leased: Leased, state: str, now: float) -> Episode:
+    """What is remembered of the episode once this message is settled."""
+    known = leased.episode
+    if known is None:
+        return Episode(leased.message.key, state, 1, now)
+    changed_at = known.changed_at if known.state == state else now
+    return replace(known, state=state, count=known.count + 1, changed_at=changed_at)
+
+
+def link_to(message: Message, shaped: Shaped, found: Found) -> Link:
+    """The record that now stands for this key."""
+    target = shaped.target
+    return Link(
+        key=message.key,
+        binding=target.binding.name,
+        connector=target.binding.connector,
+        object=target.object,
+        native_id=found.native_id or "",
+        display_id=found.display_id,
+        url=found.url,
+        version=found.version,
+        agreed={"incident": shaped.incident, "record": shaped.record},
+    )
+
+
+def done(
+    leased: Leased, how: str, *, link: Link | None, episode: Episode, attempt_id: int | None = None
+) -> Settlement:
+    """Delivered and, where the class asks for it, confirmed."""
+    evidence = {"record": link.display_id or link.native_id} if link is not None else {}
+    return Settlement(
+        leased.message.id,
+        State.DONE,
+        "linked",
+        how,
+        attempt_id=attempt_id,
+        outcome="ok" if attempt_id is not None else None,
+        evidence=evidence,
+        link=link,
+        episode=episode,
+    )
+
+
+def changed(
+    leased: Leased,
+    shaped: Shaped,
+    link: Link,
+    found: Found,
+    attempt_id: int,
+    decision: episodes.Change,
+    how: str,
+    now: float,
+) -> Settlement:
+    """The linked record is as the incident is; that is what both sides have agreed on now."""
+    agreed = {"incident": shaped.incident, "record": shaped.record}
+    after = episode_after(leased, decision.episode, now)
+    updated = replace(link, version=found.version, agreed=agreed)
+    return done(leased, how, link=updated, episode=after, attempt_id=attempt_id)
+
+
+def dropped(leased: Leased, decision: episodes.Drop, now: float) -> Settlement:
+    """Nothing was to be done, for a counted reason."""
+    episode = episode_after(leased, decision.episode, now) if decision.episode else None
+    return Settlement(
+        leased.message.id, State.DROPPED, "correlated", decision.reason, episode=episode
+    )
+
+
+def review(
+    message: Message,
+    error_class: str,
+    detail: str,
+    *,
+    path: str | None = None,
+    ended: Outcome = Outcome(),
+) -> Settlement:
+    """A person must look."""
+    return Settlement(
+        message.id,
+        State.REVIEW,
+        "act",
+        error_class,
+        error_class=error_class,
+        detail=detail,
+        path=path,
+        attempt_id=ended.attempt_id,
+        outcome=ended.outcome,
+        evidence=ended.evidence,
+    )
+
+
+def before_gate(
+    message: Message, binding: str, gate: Gate, *, now: float, mono: float
+) -> Settlement:
+    """The way is closed: wait until it opens. `mono` is the monotonic clock that gates use."""
+    if gate.state == "limited":
+        wait_s = max(gate.limited_until - mono, 0.05)
+        return Settlement(
+            message.id,
+            State.WAITING,
+            "act",
+            "rateLimited",
+            due_at=now + wait_s,
+            error_class="rateLimited",
+            detail=gate.detail,
+        )
+    return Settlement(
+        message.id,
+        State.HELD,
+        "act",
+        gate.error_class or "destinationDown",
+        error_class=gate.error_class,
+        detail=gate.detail,
+        held_for=binding,
+    )
+
+
+def not_kept(
+    leased: Leased,
+    link: Link,
+    target: CompiledSystem,
+    differences: Sequence[Difference],
+    *,
+    attempt_id: int | None,
+    now: float,
+) -> Settlement:
+    """The system said yes and did something else: a person must look; the record stays linked."""
+    names = ", ".join(f"{d.field} (wrote {d.wrote!r}, reads {d.reads!r})" for d in differences)
+    words = (
+        f"{target.class_.spec.display_name} took record {link.display_id or link.native_id} but did "
+        f"not keep {names}. See whether the field exists there and takes this value."
+    )
+    return Settlement(
+        leased.message.id,
+        State.REVIEW,
+        "confirm",
+        "notKept",
+        error_class="validation",
+        detail=words,
+        path=differences[0].field,
+        count_try=True,
+        attempt_id=attempt_id,
+        outcome="mismatch",
+        evidence={"differs": [d.field for d in differences]},
+        link=link,
+        episode=episode_after(leased, episodes.OPEN, now),
+    )
+
+
+def foreign(leased: Leased, connector: str) -> Settlement | None:
+    """An episode whose record stands in a system that is no longer bound never gets a twin."""
+    others = [known for known in leased.links if known.connector != connector]
+    if not others or len(others) < len(leased.links):
+        return None
+    words = (
+        f"The record of this episode is {others[0].display_id or others[0].native_id} of Connector "
+        f'"{others[0].connector}", which this message is no longer routed to. '
+        "Finish it there, then discard the message."
+    )
+    return review(leased.message, "policyDenied", words)
+
+
+def after_failure(
+    message: Message,
+    failure: Failure,
+    *,
+    binding: str,
+    gate: Gate,
+    attempt_id: int | None,
+    policies: Mapping[str, ErrorPolicy],
+    now: float,
+    jitter: float,
+    may_retry_soon: bool = True,
+) -> Settlement:
+    """What becomes of a message after a failure; an unknown effect leaves its attempt open."""
+    unknown = failure.effect_unknown and attempt_id is not None
+    step = retrying.next_step(
+        failure,
+        tries=message.tries + 1,
+        age_s=now - message.received_at,
+        policies=policies,
+        jitter=jitter,
+        may_retry_soon=may_retry_soon,
+    )
+    settlement = Settlement(
+        message.id,
+        State.HELD,
+        "act",
+        step.reason,
+        error_class=failure.error_class,
+        detail=failure.detail,
+        held_for=binding,
+        attempt_id=None if unknown else attempt_id,
+        outcome=None if unknown else "refused",
+        evidence={"rule": failure.rule, "detail": failure.detail, "status": failure.status},
+    )
+    match step:
+        case retrying.Retry() if gate.state in ("ok", "limited"):
+            return replace(
+                settlement,
+                state=State.WAITING,
+                due_at=now + step.delay_s,
+                count_try=step.count,
+            )
+        case retrying.Retry() | retrying.Hold():
+            return settlement
+        case retrying.ToReview() | retrying.ToDrop() if unknown and message.tries < UNKNOWN_LOOKUPS:
+            # Look up before that: the write may have worked.
+            return replace(
+                settlement,
+                state=State.WAITING,
+                due_at=now + 1.0,
+                count_try=True,
+                reason=failure.error_class,
+            )
+        case retrying.ToReview() | retrying.ToDrop():
+            return replace(
+                settlement,
+                state=State.DROPPED if isinstance(step, retrying.ToDrop) else State.REVIEW,
+                count_try=True,
+                held_for=None,
+                attempt_id=attempt_id,
+                outcome="unknown" if unknown else "refused",
+            )
+
+
+def again(message: Message, failure: Failure, attempt_id: int, due_at: float) -> Settlement:
+    """The attempt was refused for a reason that may go away by itself."""
+    return Settlement(
+        message.id,
+        State.WAITING,
+        "act",
+        failure.error_class,
+        due_at=due_at,
+        count_try=True,
+        error_class=failure.error_class,
+        detail=failure.detail,
+        attempt_id=attempt_id,
+        outcome="refused",
+        evidence={"rule": failure.rule, "detail": failure.detail, "status": failure.status},
+    )
+
+
+def moved(ended: Settlement, link: Link, now: float) -> Settlement:
+    """The record is another one now: linked to it, the message is tried again at once."""
+    return replace(
+        ended,
+        state=State.WAITING,
+        reason="reResolved",
+        due_at=now,
+        count_try=True,
+        held_for=None,
+        link=link,
+    )
+
+
+def expired(message: Message, policies: Mapping[str, ErrorPolicy], now: float) -> Settlement | None:
+    """What the policy `expired` does to a message for which nothing was sent yet; None if it goes on."""
+    policy = policies.get("expired")
+    if policy is None or policy.max_age is None or policy.strategy == "continue":
+        return None
+    age_s = now - message.received_at
+    if age_s < duration_s(policy.max_age):
+        return None
+    words = f"The message was {int(age_s)} s old before anything could be sent; {policy.max_age} is allowed."
+    state = State.DROPPED if policy.strategy == "drop" else State.REVIEW
+    return Settlement(message.id, state, "act", "expired", error_class="expired", detail=words)

@@ -1,0 +1,95 @@
+"""Shaping: an event becomes an incident, takes a route, and becomes the record of its target.
+
+Pure. Called by the lane for every message, and by `intops test` and `intops explain` without a worker.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from intops_core.mapping import Mapped, Source
+from intops_runtime.core.compiled import CompiledPlan, CompiledTarget
+from intops_runtime.core.messages import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """One event as the incident and the native record that it should become.
+
+    `written` is the part of `record` that is to be sent; `started_at` is epoch seconds.
+    """
+
+    incident: dict[str, Any]
+    record: dict[str, Any]
+    written: dict[str, Any]
+    target: CompiledTarget
+    route: str
+    started_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unshaped:
+    """A value needs a person: which field, and why."""
+
+    message: str
+    path: str
+
+
+def shape(plan: CompiledPlan, key: str, event: dict[str, Any], stamp: str) -> Shaped | Unshaped:
+    """event → incident → route → native record. `stamp` is now, RFC 3339."""
+    result = plan.transform.apply(Source(event, None, {}, stamp))
+    if not isinstance(result, Mapped):
+        return Unshaped(result.message, result.path)
+    incident = {**result.record, "correlationKey": key}
+    route = plan.route(incident)
+    if route is None:
+        words = "No route matches this message. Let the last route of the Flow match everything."
+        return Unshaped(words, "spec.routes")
+    incident.update(route.set)
+    target = plan.target_of(route)
+    mapped = target.mapping.apply(Source(incident, None, {}, stamp))
+    if not isinstance(mapped, Mapped):
+        return Unshaped(mapped.message, mapped.path)
+    started = _epoch(event.get("startsAt"))
+    return Shaped(incident, mapped.record, mapped.record, target, route.name, started)
+
+
+def change(shaped: Shaped, link: Link, fields: dict[str, Any], stamp: str) -> Shaped | Unshaped:
+    """The agreed record with `fields` of the incident changed; `written` holds only what differs.
+
+    What people changed on their side since is not touched: only fields that follow from `fields` differ.
+    """
+    agreed = link.agreed.get("incident") or shaped.incident
+    before = link.agreed.get("record") or {}
+    incident = {**agreed, **fields}
+    mapped = shaped.target.mapping.apply(Source(incident, None, {}, stamp))
+    if not isinstance(mapped, Mapped):
+        return Unshaped(mapped.message, mapped.path)
+    return replace(
+        shaped, incident=incident, record=mapped.record, written=difference(before, mapped.record)
+    )
+
+
+def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """The parts of `after` that `before` has not, nested maps field by field.
+
+    >>> difference({"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 2, "d": 4}})
+    {'b': {'d': 4}}
+    """
+    result: dict[str, Any] = {}
+    for name, value in after.items():
+        old = before.get(name)
+        if isinstance(value, dict) and isinstance(old, dict):
+            inner = difference(old, value)
+            if inner:
+                result[name] = inner
+        elif value != old:
+            result[name] = value
+    return result
+
+
+def _epoch(text: Any) -> float | None:
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return None

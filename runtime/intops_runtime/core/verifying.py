@@ -1,0 +1,120 @@
+"""Whether a sender is who it says: bearer, basic, or HMAC over the raw body. Constant-time, pure.
+
+Called by capture for every request. The current and the previous value of a key are both good, so that
+a credential can be changed without losing a message.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from enum import Enum
+
+from intops_api.connector_class import Verify
+from intops_api.names import SECRET_PREVIOUS_SUFFIX
+
+
+class Proof(Enum):
+    """What the proof is worth."""
+
+    GOOD = "good"
+    WRONG = "wrong"
+    NOT_READY = "notReady"
+    """The Secret lacks the keys of every accepted scheme: nobody can be told from anybody."""
+
+
+def verify(
+    schemes: Iterable[Verify],
+    secret: Mapping[str, str] | None,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> Proof:
+    """Judge one request.
+
+    Args:
+        schemes: What the class accepts; any one suffices.
+        secret: Keys and values of the Connector's Secret; None where it is missing.
+        headers: Header names in lower case.
+        body: The raw body, as it was signed.
+    """
+    usable = False
+    for scheme in schemes:
+        if not _has_keys(scheme, secret or {}):
+            continue
+        usable = True
+        if _CHECKS[scheme.scheme](scheme, secret or {}, headers, body):
+            return Proof.GOOD
+    return Proof.WRONG if usable else Proof.NOT_READY
+
+
+def verify_headers(
+    schemes: Iterable[Verify], secret: Mapping[str, str] | None, headers: Mapping[str, str]
+) -> Proof | None:
+    """Judge a request before its body is read; None where only the body can tell.
+
+    So a stranger costs neither memory nor time: only a request with a signature has to be read first.
+    """
+    known = list(schemes)
+    signed = any(
+        scheme.scheme == "hmac"
+        and _has_keys(scheme, secret or {})
+        and (scheme.header or "").lower() in headers
+        for scheme in known
+    )
+    if signed:
+        return None
+    return verify(known, secret, headers, b"")
+
+
+def _has_keys(scheme: Verify, secret: Mapping[str, str]) -> bool:
+    keys = [key for key in (scheme.key, scheme.username_key, scheme.password_key) if key]
+    return bool(keys) and all(secret.get(key) for key in keys)
+
+
+def _values(secret: Mapping[str, str], key: str | None) -> list[str]:
+    """The current value and, while a credential is being changed, the previous one."""
+    found = (secret.get(key or ""), secret.get(f"{key}{SECRET_PREVIOUS_SUFFIX}"))
+    return [value for value in found if value]
+
+
+def _same(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode())
+
+
+def _bearer(
+    scheme: Verify, secret: Mapping[str, str], headers: Mapping[str, str], _body: bytes
+) -> bool:
+    kind, _, given = headers.get("authorization", "").partition(" ")
+    checks = [_same(given.strip(), value) for value in _values(secret, scheme.key)]
+    return kind.lower() == "bearer" and any(checks)
+
+
+def _basic(
+    scheme: Verify, secret: Mapping[str, str], headers: Mapping[str, str], _body: bytes
+) -> bool:
+    kind, _, given = headers.get("authorization", "").partition(" ")
+    try:
+        name, _, word = base64.b64decode(given, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return False
+    names = [_same(name, value) for value in _values(secret, scheme.username_key)]
+    words = [_same(word, value) for value in _values(secret, scheme.password_key)]
+    return kind.lower() == "basic" and any(names) and any(words)
+
+
+def _hmac(
+    scheme: Verify, secret: Mapping[str, str], headers: Mapping[str, str], body: bytes
+) -> bool:
+    given = [part.strip() for part in headers.get((scheme.header or "").lower(), "").split(",")]
+    hash_of = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}[scheme.algorithm]
+    good = False
+    for value in _values(secret, scheme.key):
+        digest = hmac.new(value.encode(), body, hash_of).digest()
+        text = digest.hex() if scheme.encoding == "hex" else base64.b64encode(digest).decode()
+        for one in given:
+            good |= _same(one, scheme.prefix + text)
+    return good
+
+
+_CHECKS = {"bearer": _bearer, "basic": _basic, "hmac": _hmac}

@@ -1,0 +1,89 @@
+"""Plans as files: one `plan.json.gz` below each folder of the plans directory, as a ConfigMap volume lays them.
+
+The worker asks for changes; kubelet swaps a whole volume by one rename of `..data`, so a read never sees half.
+"""
+
+import hashlib
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from intops_api.names import PLAN_KEY
+from intops_api.plan import FlowPlan
+from intops_core.planning import PlanError, decode_plan
+
+log = logging.getLogger("intops.worker")
+
+FlowKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChanges:
+    """What differs from the last look."""
+
+    changed: dict[FlowKey, FlowPlan] = field(default_factory=dict)
+    gone: frozenset[FlowKey] = frozenset()
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Folder → why its plan cannot be read, in a sentence."""
+
+
+class PlanFiles:
+    """The plans directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._seen: dict[Path, str] = {}
+        self._flows: dict[Path, FlowKey] = {}
+
+    def look(self) -> PlanChanges:
+        """Read what has changed since the last look.
+
+        Raises:
+            OSError: the directory cannot be read now; nothing is known to be gone.
+        """
+        changed: dict[FlowKey, FlowPlan] = {}
+        unreadable: dict[str, str] = {}
+        gone: set[FlowKey] = set()
+        present = set()
+        for path in files_named(PLAN_KEY, self._directory):
+            try:
+                data = path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError:
+                # Such as too many open files: that it cannot be read does not say that it is gone.
+                present.add(path)
+                continue
+            present.add(path)
+            digest = hashlib.sha256(data).hexdigest()
+            if self._seen.get(path) == digest:
+                continue
+            self._seen[path] = digest
+            try:
+                plan = decode_plan(data)
+            except PlanError as error:
+                unreadable[path.parent.name] = str(error)
+                continue
+            key = (plan.flow.namespace, plan.flow.name)
+            if self._flows.get(path, key) != key:
+                gone.add(self._flows[path])
+            self._flows[path] = key
+            changed[key] = plan
+        gone |= {self._flows.pop(path) for path in set(self._flows) - present}
+        for path in set(self._seen) - present:
+            del self._seen[path]
+        return PlanChanges(changed, frozenset(gone - set(self._flows.values())), unreadable)
+
+
+def files_named(name: str, directory: Path) -> list[Path]:
+    """Where files of a name may be: in each folder of a directory.
+
+    Not `glob`, which takes a directory that cannot be read for an empty one.
+
+    Raises:
+        OSError: the directory cannot be read now.
+    """
+    try:
+        return sorted(folder / name for folder in directory.iterdir())
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,395 @@
+"""The lane: what happens to one leased message: correlate → decide → act → confirm → link → settle.
+
+Called by the plan runner with messages of different keys at once, and with one message of a key at a time.
+An intent is stored before each write and its outcome after; an attempt without an outcome is looked up
+before anything is repeated.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from intops_runtime.core import episodes, settling
+from intops_runtime.core.classifying import Failure
+from intops_runtime.core.compiled import CompiledPlan
+from intops_runtime.core.failpoints import reach
+from intops_runtime.core.keys import idempotency_key
+from intops_runtime.core.messages import Attempt, Leased, Link, Message, Settlement, State
+from intops_runtime.core.requests import CompiledOperation, Facts, Found
+from intops_runtime.core.shaping import Shaped, Unshaped, change, shape
+from intops_runtime.edges.store.base import Store
+from intops_runtime.reading import RecordReader
+from intops_runtime.target import Target
+
+# How long a clock of a source may differ from ours; an episode younger than the store by more than
+# this cannot have a record that somebody else made.
+CLOCK_MARGIN_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What a lane works with. `opened_at` is when this process opened the store (epoch seconds)."""
+
+    plan: CompiledPlan
+    store: Store
+    targets: dict[str, Target]
+    opened_at: float
+    ended_unknown: dict[int, float]
+    """Attempt id → when this process gave up waiting for its answer (epoch seconds)."""
+    draw: Callable[[], float] = random.random
+
+    async def run(self, leased: Leased) -> Settlement:
+        """Bring one message one step on."""
+        message = leased.message
+        if leased.open_attempt is None:
+            expired = settling.expired(message, self.plan.policies, time.time())
+            if expired is not None:
+                return expired
+        reach("K12")
+        shaped = shape(self.plan, message.key, message.record or {}, _stamp())
+        reach("K13")
+        if isinstance(shaped, Unshaped):
+            return settling.review(message, "validation", shaped.message, path=shaped.path)
+        target = self.targets[shaped.target.binding.name]
+        connector = target.compiled.binding.connector
+        foreign = settling.foreign(leased, connector)
+        if foreign is not None:
+            return foreign
+        link = next((known for known in leased.links if known.connector == connector), None)
+        decision = episodes.decide(
+            message.record or {},
+            shaped.incident,
+            episode=leased.episode,
+            link=link,
+            closure=self.plan.plan.closure,
+            transitions=self.plan.transitions,
+        )
+        if isinstance(decision, episodes.Drop):
+            return settling.dropped(leased, decision, time.time())
+        if not target.gate.admits(time.monotonic()):
+            return _held(message, target)
+        async with target.turn():
+            if not target.gate.admits(time.monotonic()):
+                return _held(message, target)
+            target.budget.note(time.monotonic(), retry=message.tries > 0)
+            match decision:
+                case episodes.Create(episode=state):
+                    return await self._create(leased, shaped, target, state)
+                case episodes.Change():
+                    ended = await self._change(leased, shaped, target, link, decision)
+                case episodes.Comment():
+                    ended = await self._comment(leased, target, link, decision)
+            return await self._re_resolved(leased, target, link, ended)
+
+    async def _create(
+        self, leased: Leased, shaped: Shaped, target: Target, episode: str
+    ) -> Settlement:
+        message = leased.message
+        create = target.operation("create")
+        if create is None:
+            return settling.review(message, "schemaDrift", "the class has no operation create")
+        facts = Facts(target.compiled.binding.config, shaped.record, message.key)
+        safe_to_repeat = create.spec.idempotency.style != "none"
+        open_attempt = leased.open_attempt
+        if not safe_to_repeat and (open_attempt is not None or self._may_exist(shaped)):
+            found = await self._look_up(leased, shaped, target, facts, episode)
+            if found is not None:
+                return found
+        headers = {}
+        if create.spec.idempotency.style == "header" and create.spec.idempotency.header:
+            headers[create.spec.idempotency.header] = self._idempotency_key(message, "create")
+        attempt_id = await self._intend(leased, target, "create")
+        answer = await target.call(create, facts, headers=headers, before=self._still_ours(message))
+        if isinstance(answer, Failure):
+            if answer.error_class == "duplicate":
+                return await self._adopt(
+                    leased, shaped, target, facts, episode, (attempt_id, answer)
+                )
+            return self._failed(message, target, attempt_id, answer)
+        if answer.found.native_id is None:
+            unknown = Failure(
+                "schemaDrift", "the answer names no record", "result.nativeId", effect_unknown=True
+            )
+            return self._failed(message, target, attempt_id, unknown)
+        return await self._confirm(
+            leased, shaped, target, create, answer.found, attempt_id, episode, how="created"
+        )
+
+    def _may_exist(self, shaped: Shaped) -> bool:
+        """Whether somebody other than this store may have made a record of this episode.
+
+        An episode that began since the store knows everything cannot have one; an older one may come from
+        a store that was lost, from the time after a backup, from `intops run`, or from another cluster.
+        """
+        started = shaped.started_at
+        return started is None or started < self.store.known_since + CLOCK_MARGIN_S
+
+    async def _look_up(
+        self, leased: Leased, shaped: Shaped, target: Target, facts: Facts, episode: str
+    ) -> Settlement | None:
+        """Find out what an earlier attempt did. None: nothing, so that it may be made now."""
+        message, attempt = leased.message, leased.open_attempt
+        lookup = target.operation("lookupByCorrelation")
+        if lookup is None:
+            return await self._without_lookup(message, target, attempt)
+        ours = await self._reader(message, target).ours(lookup, facts)
+        if isinstance(ours, Settlement):
+            return ours
+        if ours is not None:
+            return await self._confirm(
+                leased, shaped, target, target.operation("create"), ours,
+                attempt.id if attempt else None, episode, how="found",
+            )  # fmt: skip
+        if attempt is None:
+            return None
+        absent_from = self._ended_at(leased, attempt) + lookup.settle_s
+        if time.time() < absent_from:
+            due = min(absent_from, time.time() + max(0.2, lookup.settle_s / 5))
+            return Settlement(message.id, State.WAITING, "act", "lookingUp", due_at=due)
+        await self.store.close_attempt(
+            attempt.id, "absent", {"lookup": "nothing found"}, time.time()
+        )
+        return None
+
+    async def _adopt(
+        self,
+        leased: Leased,
+        shaped: Shaped,
+        target: Target,
+        facts: Facts,
+        episode: str,
+        refused: tuple[int, Failure],
+    ) -> Settlement:
+        """The system says that the record exists: if it carries our key, it is ours."""
+        message, (attempt_id, failure) = leased.message, refused
+        adopts = target.compiled.policies["duplicate"].strategy == "continue"
+        lookup = target.operation("lookupByCorrelation") if adopts else None
+        if lookup is None:
+            return self._failed(message, target, attempt_id, failure)
+        ours = await self._reader(message, target).ours(lookup, facts)
+        if isinstance(ours, Found):
+            return await self._confirm(
+                leased, shaped, target, target.operation("create"), ours, attempt_id, episode,
+                how="adopted",
+            )  # fmt: skip
+        if ours is not None:
+            return replace(ours, attempt_id=attempt_id, outcome="refused")
+        if message.tries < settling.UNKNOWN_LOOKUPS:
+            # Its search may lag behind its constraint.
+            return settling.again(
+                message, failure, attempt_id, time.time() + max(1.0, lookup.settle_s)
+            )
+        return self._failed(message, target, attempt_id, failure)
+
+    async def _re_resolved(
+        self, leased: Leased, target: Target, link: Link | None, ended: Settlement
+    ) -> Settlement:
+        """A linked record is gone: another one may carry our key, after a merge or a restore."""
+        lookup = target.operation("lookupByCorrelation")
+        if ended.error_class != "notFound" or link is None or lookup is None:
+            return ended
+        message = leased.message
+        facts = Facts(target.compiled.binding.config, {}, message.key)
+        ours = await self._reader(message, target).ours(lookup, facts)
+        if not isinstance(ours, Found) or ours.native_id in (None, link.native_id):
+            return ended
+        moved = replace(
+            link, native_id=ours.native_id or "", display_id=ours.display_id,
+            url=ours.url, version=ours.version,
+        )  # fmt: skip
+        return settling.moved(ended, moved, time.time())
+
+    async def _without_lookup(
+        self, message: Message, target: Target, attempt: Attempt | None
+    ) -> Settlement | None:
+        """The system can neither recognise nor find a repeated request: the Flow has chosen."""
+        if attempt is None:
+            return None
+        if target.compiled.binding.delivery == "atMostOnce":
+            words = (
+                "The system may or may not have taken it, and cannot be asked. Look there first."
+            )
+            ended = settling.Outcome(attempt.id, "unknown")
+            return settling.review(message, "timeout", words, ended=ended)
+        await self.store.close_attempt(
+            attempt.id, "repeated", {"delivery": "atLeastOnce"}, time.time()
+        )
+        return None
+
+    def _ended_at(self, leased: Leased, attempt: Attempt) -> float:
+        """From when on nothing more can come of an attempt: it was given up, or its process lost the lane."""
+        ours_since = max(self.opened_at, leased.since)
+        if attempt.intent_at < ours_since:
+            return ours_since
+        return self.ended_unknown.get(attempt.id, time.time())
+
+    async def _intend(self, leased: Leased, target: Target, step: str) -> int:
+        message = leased.message
+        attempt_id = await self.store.intend(
+            message.id,
+            step,
+            target.name,
+            self._idempotency_key(message, step),
+            self.plan.plan.hash,
+            time.time(),
+        )
+        reach("K14")
+        return attempt_id
+
+    def _idempotency_key(self, message: Message, step: str) -> str:
+        return idempotency_key(self.store.store_id, message.id, message.received_at, step)
+
+    def _reader(self, message: Message, target: Target) -> RecordReader:
+        return RecordReader(
+            target, message, lambda failure: self._failed(message, target, None, failure)
+        )
+
+    def _still_ours(self, message: Message) -> Callable[[], None]:
+        """To be called at the last moment before a write: it must not be sent once the lane is lost."""
+        return lambda: self.store.check(message.id)
+
+    async def _confirm(
+        self,
+        leased: Leased,
+        shaped: Shaped,
+        target: Target,
+        operation: CompiledOperation | None,
+        found: Found,
+        attempt_id: int | None,
+        episode: str,
+        *,
+        how: str,
+    ) -> Settlement:
+        """Read back where the class says that 2xx is not success; then link and be done."""
+        message = leased.message
+        link = settling.link_to(message, shaped, found)
+        if operation is not None and operation.spec.read_back is not None:
+            facts = Facts(target.compiled.binding.config, shaped.written, message.key, link.names())
+            read = await target.read_back(operation, facts)
+            if isinstance(read, Failure):
+                # The write itself is done and is found again; only its confirmation is still open.
+                return self._failed(message, target, None, read)
+            seen, differences = read
+            link = replace(link, version=seen.version or link.version)
+            if differences:
+                return settling.not_kept(
+                    leased,
+                    link,
+                    target.compiled,
+                    differences,
+                    attempt_id=attempt_id,
+                    now=time.time(),
+                )
+        after = settling.episode_after(leased, episode, time.time())
+        return settling.done(leased, how, link=link, episode=after, attempt_id=attempt_id)
+
+    async def _change(
+        self,
+        leased: Leased,
+        shaped: Shaped,
+        target: Target,
+        link: Link | None,
+        decision: episodes.Change,
+    ) -> Settlement:
+        message = leased.message
+        operation = target.operation(decision.operation)
+        if link is None or operation is None:
+            return settling.review(message, "schemaDrift", f"the class has no {decision.operation}")
+        changed = change(shaped, link, decision.fields, _stamp())
+        if isinstance(changed, Unshaped):
+            return settling.review(message, "validation", changed.message, path=changed.path)
+        if not changed.written:
+            after = settling.episode_after(leased, decision.episode, time.time())
+            return settling.done(leased, "agreed", link=None, episode=after)
+        facts = Facts(target.compiled.binding.config, changed.written, message.key, link.names())
+        attempt = leased.open_attempt
+        if attempt is not None and operation.spec.read_back is not None:
+            # Unknown whether the write arrived: what reads back as written needs no second write.
+            read = await target.read_back(operation, facts)
+            if isinstance(read, Failure):
+                return self._failed(message, target, None, read)
+            if not read[1]:
+                return settling.changed(
+                    leased, changed, link, read[0], attempt.id, decision, "found", time.time()
+                )
+            await self.store.close_attempt(
+                attempt.id, "absent", {"readBack": "not written"}, time.time()
+            )
+        headers = await self._reader(message, target).edition(operation, facts)
+        if isinstance(headers, Settlement):
+            return headers
+        attempt_id = await self._intend(leased, target, decision.operation)
+        answer = await target.call(
+            operation, facts, headers=headers, before=self._still_ours(message)
+        )
+        if isinstance(answer, Failure):
+            return self._failed(message, target, attempt_id, answer)
+        found = answer.found
+        if operation.spec.read_back is not None:
+            read = await target.read_back(operation, facts)
+            if isinstance(read, Failure):
+                return self._failed(message, target, None, read)
+            if read[1]:
+                return settling.not_kept(
+                    leased, link, target.compiled, read[1], attempt_id=attempt_id, now=time.time()
+                )
+            found = read[0]
+        return settling.changed(
+            leased, changed, link, found, attempt_id, decision, "changed", time.time()
+        )
+
+    async def _comment(
+        self,
+        leased: Leased,
+        target: Target,
+        link: Link | None,
+        decision: episodes.Comment,
+    ) -> Settlement:
+        message = leased.message
+        operation = target.operation("comment")
+        if link is None or operation is None:
+            return settling.review(message, "schemaDrift", "the class has no operation comment")
+        if leased.open_attempt is not None:
+            # A comment cannot be looked up; said twice is better than not said.
+            await self.store.close_attempt(leased.open_attempt.id, "repeated", {}, time.time())
+        facts = Facts(target.compiled.binding.config, {}, message.key, link.names(), decision.text)
+        headers = await self._reader(message, target).edition(operation, facts)
+        if isinstance(headers, Settlement):
+            return headers
+        attempt_id = await self._intend(leased, target, "comment")
+        answer = await target.call(
+            operation, facts, headers=headers, before=self._still_ours(message)
+        )
+        if isinstance(answer, Failure):
+            return self._failed(message, target, attempt_id, answer)
+        after = settling.episode_after(leased, decision.episode, time.time())
+        return settling.done(leased, "commented", link=None, episode=after, attempt_id=attempt_id)
+
+    def _failed(
+        self, message: Message, target: Target, attempt_id: int | None, failure: Failure
+    ) -> Settlement:
+        now = time.time()
+        if failure.effect_unknown and attempt_id is not None:
+            self.ended_unknown[attempt_id] = now
+        return settling.after_failure(
+            message,
+            failure,
+            binding=target.name,
+            gate=target.gate,
+            attempt_id=attempt_id,
+            policies=target.compiled.policies,
+            now=now,
+            jitter=self.draw(),
+            may_retry_soon=target.budget.has_room(time.monotonic()),
+        )
+
+
+def _held(message: Message, target: Target) -> Settlement:
+    return settling.before_gate(
+        message, target.name, target.gate, now=time.time(), mono=time.monotonic()
+    )
+
+
+def _stamp() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,63 @@
+"""What is read of a record before it is written: whether it is ours, and in which edition it is there.
+
+Called by the lane. Nothing is written here; what becomes of the message where a read fails is `failed`'s.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from intops_runtime.core import settling
+from intops_runtime.core.classifying import Failure
+from intops_runtime.core.messages import Message, Settlement
+from intops_runtime.core.requests import CompiledOperation, Facts, Found
+from intops_runtime.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class RecordReader:
+    """Reads on behalf of one message in one system."""
+
+    target: Target
+    message: Message
+    failed: Callable[[Failure], Settlement]
+
+    async def ours(self, lookup: CompiledOperation, facts: Facts) -> Found | Settlement | None:
+        """The record that a search finds and that carries our key."""
+        hits = await self.target.search(lookup, facts)
+        if isinstance(hits, Failure):
+            return self.failed(hits)
+        for hit in hits:
+            link = {"nativeId": hit.native_id or "", "displayId": hit.display_id or ""}
+            verified = await self._carries_our_key(replace(facts, link=link))
+            if isinstance(verified, Settlement):
+                return verified
+            if verified is not None:
+                return replace(hit, version=verified.version, url=hit.url or verified.url)
+        return None
+
+    async def _carries_our_key(self, facts: Facts) -> Found | Settlement | None:
+        """The record, if it carries our key; a record that a search found may belong to others."""
+        get = self.target.operation("get")
+        if get is None or get.spec.result.key is None:
+            return Found()
+        answer = await self.target.call(get, facts)
+        if isinstance(answer, Failure):
+            return None if answer.error_class == "notFound" else self.failed(answer)
+        return answer.found if answer.found.key == self.message.key else None
+
+    async def edition(
+        self, operation: CompiledOperation, facts: Facts
+    ) -> dict[str, str] | Settlement:
+        """The header that makes the system refuse a write on an old edition, where it has one."""
+        concurrency = operation.spec.concurrency
+        reader = self.target.operation(concurrency.from_) if concurrency is not None else None
+        if concurrency is None or reader is None:
+            return {}
+        answer = await self.target.call(reader, facts)
+        if isinstance(answer, Failure):
+            return self.failed(answer)
+        if reader.spec.result.key is not None and answer.found.key != self.message.key:
+            record = facts.link.get("displayId")
+            words = f"Record {record} no longer carries our key; it is not touched."
+            return settling.review(self.message, "conflict", words)
+        return {concurrency.header: answer.found.version} if answer.found.version else {}

@@ -1,0 +1,361 @@
+"""One plan at work: its store, its intake, its lanes, its targets. A bulkhead: nothing is shared with other plans.
+
+The worker makes one of these for each plan and tells it of new plans and new Secrets.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+
+from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
+from intops_runtime.core.crashes import Crashes
+from intops_runtime.core.decisions import Applied
+from intops_runtime.core.drift import DriftWatch
+from intops_runtime.core.failpoints import reach
+from intops_runtime.core.messages import Accepted, IntakeResult, Leased, Settlement, State
+from intops_runtime.edges.black_box import BlackBox, Watched
+from intops_runtime.edges.outbound import Outbound
+from intops_runtime.edges.store.base import (
+    PASSING,
+    STORE_RETRY_S,
+    Decisions,
+    Fenced,
+    Store,
+    StoreError,
+)
+from intops_runtime.intake_loop import TICK_S, IntakeLoop
+from intops_runtime.lane import Lane
+from intops_runtime.outcomes import Outcomes
+from intops_runtime.rates import Rates
+from intops_runtime.target import Target
+
+log = logging.getLogger("intops.worker")
+
+# Messages that run at once in one plan; each target's own limit is below it.
+MAX_RUNNING = 64
+# With so many running, the next ones are leased together after a moment.
+BUSY = 16
+GATHER_S = 0.005
+UNHOLD_BATCH = 200
+IDLE_BEFORE_PRUNING_S = 10.0
+
+Secrets = Callable[[str | None], dict[str, str] | None]
+MakeOutbound = Callable[[CompiledSystem], Outbound]
+
+
+class PlanRunner:
+    """Runs one plan until it is stopped."""
+
+    def __init__(
+        self,
+        compiled: CompiledPlan,
+        store: Store,
+        *,
+        black_box: BlackBox,
+        make_outbound: MakeOutbound,
+        secrets: Secrets,
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        self.compiled = compiled
+        self.store = store
+        self.rates = Rates(compiled.plan.slo.within)
+        self.error: str | None = None
+        self.opened_at = time.time()
+        self._black_box = black_box
+        self._make_outbound = make_outbound
+        self._secrets = secrets
+        self._on_fatal = on_fatal
+        self._targets: dict[str, Target] = {}
+        self._retired: list[Outbound] = []
+        self._due = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._crashes = Crashes(black_box.deaths("message"), _drops_poison(compiled))
+        self._ended_unknown: dict[int, float] = {}
+        self.deciding = asyncio.Lock()
+        """One decision at a time: two of one id must not run side by side."""
+        self._held: set[str] = set()
+        self._takings = -1
+        self._reopened: set[str] = set()
+        self._bind_targets(compiled)
+        self.outcomes = Outcomes(store)
+        self._intake = IntakeLoop(compiled, store, black_box, on_split=self._came)
+
+    @property
+    def decisions(self) -> Decisions:
+        """What people decide, and the audit."""
+        return self.store.decisions
+
+    @property
+    def flow(self) -> tuple[str, str]:
+        """Namespace and name of the Flow."""
+        return self.compiled.plan.flow.namespace, self.compiled.plan.flow.name
+
+    @property
+    def watches(self) -> dict[str, DriftWatch]:
+        """What has been seen of the payloads of each source."""
+        return self._intake.watches
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """Targets by the name of their binding."""
+        return self._targets
+
+    def start(self) -> None:
+        """Begin to work."""
+        for name, loop in (
+            ("intake", self._intake.run),
+            ("lanes", self._lane_loop),
+            ("probes", self._probe_loop),
+            ("pruning", self._prune_loop),
+        ):
+            task = asyncio.create_task(loop(), name=f"{'/'.join(self.flow)}:{name}")
+            task.add_done_callback(self._loop_ended)
+            self._loops.append(task)
+
+    async def accept(
+        self, source: str, delivery_id: str | None, headers: dict[str, str], body: bytes
+    ) -> Accepted:
+        """Store one delivery durably; returns after the commit."""
+        accepted = await self.store.accept(source, delivery_id, headers, body, time.time())
+        self._intake.wake()
+        return accepted
+
+    def switch(self, compiled: CompiledPlan) -> None:
+        """Go over to a new plan between two deliveries; running attempts finish as they began."""
+        self.compiled = compiled
+        self._crashes.drops = _drops_poison(compiled)
+        self.rates.within(compiled.plan.slo.within)
+        self._bind_targets(compiled)
+        self._intake.switch(compiled)
+        self._due.set()
+
+    def taken_up(self, applied: Applied) -> None:
+        """A person has decided: messages wait again, and given-up attempts are to be looked up."""
+        self._ended_unknown.update(applied.reopened)
+        self._due.set()
+
+    def secret_changed(self, secret_name: str) -> None:
+        """A Secret has other values now: what was held for it is tried at once."""
+        for target in self._targets.values():
+            binding = target.compiled.binding
+            if binding.secret_name == secret_name:
+                target.credential_changed()
+            if binding.ca_dir == secret_name:
+                fresh = self._make_outbound(target.compiled)
+                self._retired.append(target.replace(target.compiled, fresh))
+
+    async def stop(self, drain_s: float) -> None:
+        """Finish what is being sent, at most `drain_s` seconds; the rest stays in the store."""
+        reach("K28")
+        self._stopping = True
+        for task in self._loops:
+            task.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        if self._running:
+            await asyncio.wait(self._running, timeout=drain_s)
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        for target in self._targets.values():
+            await target.close()
+        for outbound in self._retired:
+            await outbound.close()
+        await self.store.close()
+        self._black_box.close()
+
+    def _bind_targets(self, compiled: CompiledPlan) -> None:
+        kept: dict[str, Target] = {}
+        for name, target in compiled.targets.items():
+            secret_name = target.binding.secret_name
+            old = self._targets.get(name)
+            outbound = self._make_outbound(target)
+            if old is not None and old.compiled.binding.connector == target.binding.connector:
+                self._retired.append(old.replace(target, outbound))
+                kept[name] = old
+            else:
+                kept[name] = Target(
+                    target,
+                    outbound,
+                    lambda secret_name=secret_name: self._secrets(secret_name),  # type: ignore[misc]
+                    on_gate=self._gate_changed,
+                )
+        self._targets = kept
+
+    def _gate_changed(self, binding: str, reopened: bool) -> None:
+        if reopened:
+            self._reopened.add(binding)
+        self._due.set()
+
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._stopping:
+            return
+        error = task.exception()
+        words = f"{task.get_name()} ended: {error}" if error else f"{task.get_name()} ended"
+        log.error("a loop of the worker ended", extra={"data": {"loop": task.get_name()}})
+        self._on_fatal(words)
+
+    def _came(self, results: list[IntakeResult]) -> None:
+        for result in results:
+            self.outcomes.moved(result.delivery_id)
+        self._due.set()
+
+    async def _lane_loop(self) -> None:
+        while True:
+            self._due.clear()
+            try:
+                full = await self._start_what_is_due()
+                await self._wait_for_work(more=full)
+            except PASSING:
+                await asyncio.sleep(STORE_RETRY_S)
+
+    async def _start_what_is_due(self) -> bool:
+        """Begin with as many messages as may run; whether there may be more."""
+        takings = self.store.takings
+        if takings != self._takings:
+            self._held.update(await self.store.held_bindings())
+            self._takings = takings
+        await self._release_held()
+        free = MAX_RUNNING - len(self._running)
+        leased: list[Leased] = []
+        if free > 0 and not self.compiled.plan.suspend:
+            leased = await self.store.lease(time.time(), free)
+        for item in leased:
+            task = asyncio.create_task(self._run(item))
+            self._running.add(task)
+            task.add_done_callback(self._ran)
+        return bool(leased) and len(leased) == free
+
+    async def _wait_for_work(self, *, more: bool) -> None:
+        """Wait until messages may be due. Under load a few are taken at once, not one by one."""
+        if more and len(self._running) < MAX_RUNNING:
+            return
+        within_s = min(TICK_S, self.store.poll_s)
+        if not self._running:
+            within_s = min(within_s, await self._until_due())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._due.wait(), within_s)
+        if len(self._running) > BUSY:
+            await asyncio.sleep(GATHER_S)
+
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._due.set()
+
+    async def _until_due(self) -> float:
+        due = await self.store.next_due()
+        return TICK_S if due is None else min(max(due - time.time(), 0.005), TICK_S)
+
+    async def _release_held(self) -> None:
+        while self._reopened:
+            # What waits out a back-off because of the outage need not wait any longer.
+            binding = next(iter(self._reopened))
+            await self.store.hasten(binding, time.time())
+            self._reopened.discard(binding)
+        for binding in list(self._held):
+            target = self._targets.get(binding)
+            if target is not None and not target.gate.admits(time.monotonic()):
+                continue
+            if await self.store.unhold(binding, time.time(), UNHOLD_BATCH) < UNHOLD_BATCH:
+                self._held.discard(binding)
+
+    async def _run(self, leased: Leased) -> None:
+        number = leased.message.id
+        settlement = self._crashes.deadly(number) or await self._turn(leased)
+        if settlement is None:
+            return
+        await self._settle(leased, settlement)
+        if settlement.error_class != "poison" or settlement.state is not State.WAITING:
+            self._crashes.ended(number)
+        self._black_box.forget("message", number)
+
+    def _forget_the_future(self, leased: Leased, now: float) -> None:
+        """A clock that was set back must not make a look-up wait for what it has shown before."""
+        self.opened_at = min(self.opened_at, now)
+        attempt = leased.open_attempt
+        if attempt is not None and self._ended_unknown.get(attempt.id, now) > now:
+            self._ended_unknown[attempt.id] = now
+
+    async def _turn(self, leased: Leased) -> Settlement | None:
+        """One turn of a message; None where it was given back without one."""
+        number = leased.message.id
+        self._forget_the_future(leased, time.time())
+        lane = Lane(self.compiled, self.store, self._targets, self.opened_at, self._ended_unknown)
+        try:
+            return await Watched(self._black_box.computing("message", number), lane.run(leased))
+        except asyncio.CancelledError:
+            self.store.release(number)
+            raise
+        except Fenced:
+            self.store.release(number)
+        except StoreError:
+            self.store.release(number)
+            await asyncio.sleep(STORE_RETRY_S)
+        except Exception as error:  # one bad message must not stop the others
+            data = {"flow": "/".join(self.flow), "message": number}
+            log.error("handling a message crashed", exc_info=error, extra={"data": data})
+            return self._crashes.crashed(number, type(error).__name__, time.time())
+        return None
+
+    async def _settle(self, leased: Leased, settlement: Settlement) -> None:
+        while True:
+            try:
+                await self.store.settle(settlement, time.time())
+                break
+            except PASSING:
+                await asyncio.sleep(STORE_RETRY_S)
+            except Fenced:
+                # Whoever has the lane now looks up what this attempt has done.
+                self.store.release(leased.message.id)
+                return
+        self.outcomes.moved(leased.message.delivery_id)
+        if settlement.state is State.HELD and settlement.held_for is not None:
+            self._held.add(settlement.held_for)
+            self._due.set()
+        reach("K22")
+        self.rates.settled(leased.message.received_at, settlement, time.time())
+        self._ended_unknown.pop(settlement.attempt_id or -1, None)
+        if settlement.state is not State.DONE or log.isEnabledFor(logging.DEBUG):
+            _tell(self.flow, leased, settlement)
+
+    async def _probe_loop(self) -> None:
+        # Asked once before any message, so that the status tells of a wrong address or token at once.
+        for target in list(self._targets.values()):
+            if target.operation("probe") is not None:
+                await target.probe()
+        while True:
+            await asyncio.sleep(TICK_S)
+            for target in list(self._targets.values()):
+                if target.gate.wants_probe(time.monotonic()):
+                    await target.probe()
+
+    async def _prune_loop(self) -> None:
+        while True:
+            await asyncio.sleep(IDLE_BEFORE_PRUNING_S)
+            if not self._running:
+                with contextlib.suppress(*PASSING):
+                    await self.store.prune(time.time())
+
+
+def _drops_poison(compiled: CompiledPlan) -> bool:
+    return compiled.policies["poison"].strategy == "drop"
+
+
+def _tell(flow: tuple[str, str], leased: Leased, settlement: Settlement) -> None:
+    """One line for each outcome that is not plain delivery. Never a payload."""
+    log.info(
+        "message settled",
+        extra={
+            "data": {
+                "flow": "/".join(flow),
+                "message": leased.message.id,
+                "state": settlement.state.value,
+                "reason": settlement.reason,
+                "class": settlement.error_class,
+                "detail": settlement.detail,
+            }
+        },
+    )

@@ -1,0 +1,246 @@
+"""Admission refuses with a sentence, warns about what is not there yet, and fails closed."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import http.client
+import json
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support.cluster.controlplane import ControlPlane
+from support.cluster.polling import until
+from support.operators import (
+    FLOW,
+    NAMESPACE,
+    OperatorProcess,
+    apply,
+    documents,
+    install_kinds,
+    namespace,
+    operator,
+)
+
+pytestmark = pytest.mark.cluster
+
+CONFIGURATION = "intops-admission-test"
+SPACE = "admission"
+
+
+def webhook(port: int) -> dict[str, Any]:
+    """The configuration as the chart renders it, but with an address instead of a Service."""
+    kinds = [
+        "connectors", "mappings", "flows", "connectorclasses", "canonicalmodels", "patterns",
+    ]  # fmt: skip
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": CONFIGURATION},
+        "webhooks": [
+            {
+                "name": "validate.intops.io",
+                "clientConfig": {"url": f"https://127.0.0.1:{port}/validate"},
+                "rules": [
+                    {
+                        "apiGroups": ["intops.io"],
+                        "apiVersions": ["*"],
+                        "operations": ["CREATE", "UPDATE"],
+                        "resources": kinds,
+                    }
+                ],
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": SPACE}},
+                "failurePolicy": "Fail",
+                "sideEffects": "None",
+                "timeoutSeconds": 5,
+                "admissionReviewVersions": ["v1"],
+            }
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def judged(
+    api_server: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[ControlPlane, OperatorProcess]]:
+    """An API server that asks an operator before it stores anything in one namespace."""
+    install_kinds(api_server)
+    kubectl = api_server.kubectl
+    kubectl.apply(namespace(SPACE))
+    flags = (
+        "--lease-name=admission",
+        "--certificate-secret=admission-test",
+        f"--webhook-configuration={CONFIGURATION}",
+    )
+    folder = tmp_path_factory.mktemp("admission")
+    with operator(api_server, folder, "judge", *flags) as replica:
+        kubectl.wait(lambda _: True, "pattern/event-to-incident", what="the catalogue")
+        kubectl.apply(webhook(replica.ports["admission"]))
+        kubectl.wait(
+            lambda found: bool(found["webhooks"][0]["clientConfig"].get("caBundle")),
+            f"validatingwebhookconfiguration/{CONFIGURATION}", what="the authority",
+        )  # fmt: skip
+        asked = json.dumps(placed(documents("connectors.yaml")[0]))
+        # The API server takes a moment until it knows the configuration.
+        until(
+            lambda: (
+                replica.metric("intops_operator_admission_reviews_total") > 0
+                or not kubectl.try_run("apply", "--dry-run=server", "-f", "-", given=asked)
+            ),
+            "the API server to ask",
+            every_s=0.3,
+            explain=lambda: (
+                kubectl.try_run("apply", "--dry-run=server", "-f", "-", given=asked).stderr
+                + replica.tail()
+            ),
+        )
+        try:
+            yield api_server, replica
+        finally:
+            kubectl.run("delete", "validatingwebhookconfiguration", CONFIGURATION)
+
+
+def placed(doc: dict[str, Any]) -> dict[str, Any]:
+    """A manifest in the judged namespace."""
+    return {**doc, "metadata": {**doc["metadata"], "namespace": SPACE}}
+
+
+def the_flow() -> dict[str, Any]:
+    """The Flow of the example, free to be spoiled."""
+    return copy.deepcopy(placed(documents("flow.yaml")[0]))
+
+
+def swap_systems(flow: dict[str, Any]) -> None:
+    """Take alerts from the desk and open tickets in Alertmanager, which neither can do.
+
+    What one object shows by itself is refused by the schema already; this needs the others.
+    """
+    flow["spec"]["roles"]["source"] = [{"name": "prometheus", "connector": "helpdesk"}]
+    flow["spec"]["roles"]["target"] = [{"name": "helpdesk", "connector": "alertmanager"}]
+
+
+def test_a_flow_before_what_it_names_is_admitted_with_a_warning(
+    judged: tuple[ControlPlane, OperatorProcess],
+) -> None:
+    """GitOps applies in any order, so what is missing is only warned about."""
+    plane, _ = judged
+    done = plane.kubectl.try_run("apply", "-f", "-", given=json.dumps(the_flow()))
+
+    assert done.returncode == 0, done.stderr
+    assert "Warning:" in done.stderr
+    assert '"alertmanager-to-event"' in done.stderr
+    plane.kubectl.run("delete", f"flow/{FLOW}", "-n", SPACE)
+
+
+def test_a_flow_that_breaks_its_pattern_is_refused_with_every_reason(
+    judged: tuple[ControlPlane, OperatorProcess],
+) -> None:
+    """One refusal names all that is wrong, numbered, each with its field."""
+    plane, _ = judged
+    apply(plane, SPACE, "connectors.yaml", "mappings.yaml")
+    flow = the_flow()
+    swap_systems(flow)
+
+    done = plane.kubectl.try_run("apply", "-f", "-", given=json.dumps(flow))
+
+    assert done.returncode != 0
+    assert f'Flow "{FLOW}" is refused for' in done.stderr
+    assert "(1)" in done.stderr
+    assert "(2)" in done.stderr
+    assert "spec.roles.source" in done.stderr
+    assert "spec.roles.target" in done.stderr
+    assert plane.kubectl.try_run("get", f"flow/{FLOW}", "-n", SPACE).returncode != 0
+
+
+def test_a_mapping_that_fails_its_own_example_is_refused(
+    judged: tuple[ControlPlane, OperatorProcess],
+) -> None:
+    """A Mapping says what it should do, and is not admitted while it does something else."""
+    plane, _ = judged
+    mapping = copy.deepcopy(placed(documents("mappings.yaml")[0]))
+    mapping["metadata"]["name"] = "spoiled"
+    mapping["spec"]["examples"][0]["output"] = {"severity": "info"}
+
+    done = plane.kubectl.try_run("apply", "-f", "-", given=json.dumps(mapping))
+
+    assert done.returncode != 0
+    assert 'Mapping "spoiled" is refused' in done.stderr
+    assert "spec.examples[0]" in done.stderr
+
+
+def test_a_dry_run_is_judged_and_leaves_nothing(
+    judged: tuple[ControlPlane, OperatorProcess],
+) -> None:
+    """Argo CD asks with dry runs at every refresh."""
+    plane, _ = judged
+    flow = the_flow()
+    swap_systems(flow)
+    given = json.dumps(flow)
+
+    done = plane.kubectl.try_run("apply", "--dry-run=server", "-f", "-", given=given)
+
+    assert done.returncode != 0
+    assert "is refused" in done.stderr
+
+
+def test_a_label_can_be_set_on_anything(judged: tuple[ControlPlane, OperatorProcess]) -> None:
+    """An unchanged spec is not judged again."""
+    plane, replica = judged
+    apply(plane, SPACE, "connectors.yaml")
+    before = replica.metric("intops_operator_admission_reviews_total")
+
+    plane.kubectl.run("label", "connector/helpdesk", "-n", SPACE, "tier=gold")
+
+    assert replica.metric("intops_operator_admission_reviews_total") > before
+
+
+def ask(plane: ControlPlane, port: int, method: str, path: str, body: str) -> tuple[int, str]:
+    """One request as the API server makes it, trusting only our own authority."""
+    secret = plane.kubectl.get("secret", "admission-test", "-n", NAMESPACE)
+    authority = base64.b64decode(secret["data"]["ca.crt"]).decode()
+    context = ssl.create_default_context(cadata=authority)
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+    try:
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        pytest.param("POST", "/nosuch", "{}", 404, id="another path"),
+        pytest.param("GET", "/validate", "", 405, id="another method"),
+        pytest.param("POST", "/validate", "no json", 400, id="no JSON"),
+        pytest.param("POST", "/validate", "{}", 400, id="no review"),
+        pytest.param("POST", "/validate", "[]", 400, id="a list"),
+    ],
+)
+def test_what_is_no_review_is_never_allowed(
+    judged: tuple[ControlPlane, OperatorProcess], method: str, path: str, body: str, status: int
+) -> None:
+    """A typo in a configuration must not switch validation off."""
+    plane, replica = judged
+    code, text = ask(plane, replica.ports["admission"], method, path, body)
+
+    assert code == status
+    assert "allowed" not in text
+
+
+def test_without_an_operator_nothing_of_ours_is_stored(
+    judged: tuple[ControlPlane, OperatorProcess],
+) -> None:
+    """The endpoint fails closed for our group, and other objects are not touched by it."""
+    plane, replica = judged
+    replica.stop()
+
+    refused = plane.kubectl.try_run("apply", "-f", "-", given=json.dumps(the_flow()))
+    plane.kubectl.run("create", "configmap", "other", "-n", SPACE)
+
+    assert refused.returncode != 0
+    assert "failed calling webhook" in refused.stderr

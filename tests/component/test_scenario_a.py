@@ -1,0 +1,186 @@
+"""Steps A5 to A8 of acceptance scenario A, with the simulated Request Tracker as the desk.
+
+As a person meets them: `intops run` with the first example, the commands beside it, and the desk's own
+ledger in the end.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.peers.process import wait_until
+from support.runtime.local_run import DESK_TOKEN, EXAMPLE, LocalRun
+from support.simulators.launcher import HelpdeskSimulator
+
+pytestmark = pytest.mark.component
+
+FIRING = json.loads((EXAMPLE / "samples" / "01-firing.json").read_bytes())
+RESOLVED = json.loads((EXAMPLE / "samples" / "02-resolved.json").read_bytes())
+
+
+def webhook(body: dict[str, Any], *fingerprints: str, **labels: str) -> bytes:
+    """A captured webhook with one alert for each fingerprint, and some labels changed."""
+    alert = body["alerts"][0]
+    alerts = [
+        {**alert, "fingerprint": name, "labels": {**alert["labels"], **labels}}
+        for name in fingerprints
+    ]
+    return json.dumps({**body, "alerts": alerts}).encode()
+
+
+@pytest.fixture
+def desk() -> Iterator[HelpdeskSimulator]:
+    """The desk, reachable for the whole test."""
+    with HelpdeskSimulator(token=DESK_TOKEN) as running:
+        yield running
+
+
+@contextmanager
+def local(
+    desk: HelpdeskSimulator, folder: Path = EXAMPLE, state: Path | None = None
+) -> Iterator[LocalRun]:
+    """`intops run` of a folder against the desk."""
+    run = LocalRun("--endpoint", f"helpdesk={desk.url}", "--quiet", folder=folder, state=state)
+    try:
+        wait_until(run.marker, what="intops run is up")
+        yield run
+    finally:
+        run.end()
+
+
+def status(run: LocalRun) -> dict[str, Any]:
+    """The Flow's status with its conditions by type."""
+    found = json.loads(run.ask("get", "flow", "alerts-to-helpdesk", "-o", "json").stdout)
+    (flow,) = found.get("items", [found])
+    return {**flow["status"], **{c["type"]: c for c in flow["status"]["conditions"]}}
+
+
+def made(desk: HelpdeskSimulator, count: int, timeout_s: float = 60.0) -> dict[str, Any]:
+    """Wait until the desk has tickets for so many alerts; its ledger."""
+
+    def ledger() -> dict[str, Any] | None:
+        found = desk.ledger()
+        return found if len(found["tickets_by_key"]) == count else None
+
+    return wait_until(ledger, what=f"{count} tickets", timeout_s=timeout_s)
+
+
+def test_a5_an_outage_is_queued_told_and_drained(desk: HelpdeskSimulator) -> None:
+    """300 alerts are answered 200 while the desk says 503; afterwards there are 300 tickets, none twice."""
+    with local(desk) as run:
+        desk.set_faults(fail_next=-1, fail_status=503, scope="all")
+        for start in range(0, 300, 50):
+            names = [f"a5-{number}" for number in range(start, start + 50)]
+            assert run.post_body(webhook(FIRING, *names)) == 200
+        wait_until(
+            lambda: status(run)["TargetReachable"]["status"] == "False",
+            what="it is told",
+            timeout_s=30,
+        )
+        told = status(run)
+        assert told["Ready"]["reason"] == "DestinationDown"
+        assert told["backlog"] == 300
+        assert "300 messages are waiting, none lost, the oldest since" in told["Ready"]["message"]
+
+        desk.clear_faults()
+        ledger = made(desk, 300, timeout_s=120.0)
+        assert ledger["duplicates"] == {}
+        wait_until(
+            lambda: status(run)["Ready"]["status"] == "True", what="it is well", timeout_s=30
+        )
+        messages = run.messages()
+        assert {message["state"] for message in messages} == {"done"}
+
+
+def test_a6_an_unknown_outcome_is_looked_up_and_never_doubled(desk: HelpdeskSimulator) -> None:
+    """The desk makes the ticket and never says so; the ticket is found, and the recovery resolves it."""
+    with local(desk) as run:
+        desk.set_faults(hang_after_next=1, scope="creates")
+        assert run.post_body(webhook(FIRING, "a6")) == 200
+        wait_until(
+            lambda: [m["reason"] for m in run.messages()] == ["found"],
+            what="the ticket is found",
+            timeout_s=90,
+        )
+        assert run.post_body(webhook(RESOLVED, "a6")) == 200
+        wait_until(lambda: desk.tickets()[0]["Status"] == "resolved", what="it is resolved")
+        assert len(desk.tickets()) == 1
+
+
+def test_a7_a_limit_is_kept_to_the_second(desk: HelpdeskSimulator) -> None:
+    """429 with Retry-After: 7 means that the next call comes after seven seconds."""
+    with local(desk) as run:
+        desk.set_faults(fail_next=1, fail_status=429, fail_retry_after_s=7, scope="creates")
+        began = time.time()
+        assert run.post_body(webhook(FIRING, "a7")) == 200
+        ledger = made(desk, 1)
+        creates = [entry["at"] for entry in ledger["entries"] if entry["op"] == "create"]
+        assert len(creates) == 2
+        assert creates[1] - creates[0] >= 7.0
+        assert time.time() - began < 30
+
+
+def test_a7_a_refused_credential_stops_its_traffic_and_says_what_to_do(
+    desk: HelpdeskSimulator, tmp_path: Path
+) -> None:
+    """No message is burnt, the sentence names Secret and owner, and a new Secret is enough."""
+    folder = tmp_path / "example"
+    shutil.copytree(EXAMPLE, folder)
+    with local(desk, folder) as run:
+        desk.set_faults(refuse_token=True)
+        assert run.post_body(webhook(FIRING, "a7-one", "a7-two", "a7-three")) == 200
+        wait_until(
+            lambda: status(run)["CredentialsValid"]["status"] == "False",
+            what="it is told",
+            timeout_s=30,
+        )
+        message = status(run)["CredentialsValid"]["message"]
+        assert "refused its credential" in message
+        assert 'Put a valid credential into Secret "helpdesk-token"' in message
+        assert "3 messages are waiting, none lost" in message
+        assert "Owner: " in message
+        assert desk.ledger()["tickets_by_key"] == {}
+        state = run.state
+    desk.clear_faults()
+    with local(desk, folder, state):
+        made(desk, 3)
+
+
+def test_a8_a_new_severity_is_decided_once_and_for_all_equal_ones(
+    desk: HelpdeskSimulator, tmp_path: Path
+) -> None:
+    """F50: it waits for a person, the status says where to add it, and one command delivers what waited."""
+    folder = tmp_path / "example"
+    shutil.copytree(EXAMPLE, folder)
+    with local(desk, folder) as run:
+        assert run.post_body(webhook(FIRING, "a8-one", "a8-two", severity="sev0")) == 200
+        wait_until(
+            lambda: [m["state"] for m in run.messages()] == ["review", "review"], what="both wait"
+        )
+        drift = status(run)["SchemaStable"]
+        assert (drift["status"], drift["reason"]) == ("False", "DriftDetected")
+        assert '"sev0" at labels.severity' in drift["message"]
+        state = run.state
+
+    mappings = list(yaml.safe_load_all((folder / "mappings.yaml").read_text(encoding="utf-8")))
+    for mapping in mappings:
+        for rule in mapping["spec"]["fields"]:
+            if rule["to"] == "severity" and "page" in rule.get("values", {}):
+                rule["values"]["sev0"] = "critical"
+    (folder / "mappings.yaml").write_text(yaml.safe_dump_all(mappings), encoding="utf-8")
+
+    with local(desk, folder, state) as run:
+        done = run.ask("review", "retry", "1", "--equal")
+        assert done.returncode == 0, done.stderr
+        ledger = made(desk, 2)
+        assert ledger["duplicates"] == {}
+        assert status(run)["SchemaStable"]["status"] == "True"

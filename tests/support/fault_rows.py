@@ -1,0 +1,163 @@
+"""Which test shows what for each row of the fault matrix: writes docs/reliability.md.
+
+A test names its rows in its own name (`test_f21_…`) or at the start of its docstring (`F90, F94: …`).
+Run by `.ci/generate.sh`; with --check it compares and fails where the page is stale.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parents[2]
+PAGE = TREE / "docs" / "reliability.md"
+LEVELS = ("component", "fault")
+
+GROUPS: dict[str, dict[str, str]] = {
+    "The worker's process and its disk": {
+        "F01": "killed before or while a delivery is acknowledged",
+        "F02": "killed while a message is on its way",
+        "F03": "killed within a commit, system call by system call",
+        "F04": "power cut within a commit",
+        "F05": "pages or log frames torn by a power cut",
+        "F06": "one sync of the disk fails",
+        "F07": "every sync of the disk fails",
+        "F08": "no room on the volume",
+        "F09": "no inodes; a volume that turns read-only",
+        "F10": "flipped bits in the store",
+        "F11": "a slow disk",
+        "F12": "two workers on one volume",
+        "F13": "out of memory",
+        "F14": "a process that freezes and wakes up",
+        "F15": "no file descriptors",
+        "F16": "a clock that jumps",
+        "F17": "another monotonic clock after a restart",
+    },
+    "The target and the way to it": {
+        "F20": "down for hours",
+        "F21": "slow, byte by byte",
+        "F22": "storms of refusals for too many requests",
+        "F23": "bursts of server errors, errors in a 200",
+        "F24": "every status of HTTP",
+        "F25": "a peer that vanishes without a word",
+        "F26": "a connection cut at any byte",
+        "F27": "a search that lags behind",
+        "F28": "garbage answers",
+        "F29": "bad certificates",
+        "F30": "name resolution fails, lies or changes",
+        "F31": "a firewall in between",
+        "F32": "up and down again and again",
+    },
+    "The messages": {
+        "F40": "the same delivery again and again",
+        "F41": "deliveries out of order",
+        "F42": "deliveries that are too late",
+        "F43": "deliveries that never come",
+        "F44": "a message that the worker dies of",
+        "F45": "a write of ours that comes back as an event",
+        "F46": "bursts and overload",
+        "F47": "a queue that is full",
+        "F48": "a Mapping that changes meanwhile",
+        "F49": "a Flow that is paused, deleted or made again",
+        "F50": "payloads of another version",
+    },
+    "PostgreSQL as the store": {
+        "F90": "the server is killed",
+        "F91": "power cut of the server",
+        "F92": "the answer to a commit is lost",
+        "F93": "fail-over to a synchronous standby",
+        "F94": "a replica freezes for longer than its lease",
+        "F95": "a replica is killed",
+        "F96": "clocks of replicas differ",
+        "F97": "the server lacks room, connections or locks",
+        "F98": "some replicas cannot reach the server",
+        "F99": "moved from the embedded store",
+        "F100": "the schema is migrated while others work",
+        "F101": "restored from a backup",
+    },
+}
+
+_HEAD = """\
+# What was broken on purpose
+
+Written by `make generate` from the tests: each row is a fault, each line below it a sentence that a test shows
+to be true. `make test` runs the short forms, `make fault` the long ones and writes `build/fault-report.md`;
+`make fault HOURS=8` breaks things at random for so long. A line that begins with *without* or names a missing
+safeguard is a control: the same run with the safeguard off must do the harm.
+
+Every run compares ledgers: what senders were told is kept, what the target has done, and what the worker reports.
+What follows for messages is in [durability.md](durability.md).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One test: where it is, and what it says about the product."""
+
+    file: str
+    name: str
+    says: str
+
+
+def shown_by(path: Path) -> Iterator[tuple[str, Shown]]:
+    """Every row that a test of this file names, with the test."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if not node.name.startswith("test_"):
+            continue
+        said = (ast.get_docstring(node) or "").partition("\n")[0]
+        named = re.match(r"((?:F\d{2,3}(?:, )?)+): ", said)
+        in_name = re.match(r"test_f(\d{2,3})_", node.name)
+        rows = re.findall(r"F\d{2,3}", named.group(1)) if named else []
+        rows += [f"F{in_name.group(1)}"] if in_name else []
+        words = re.sub(r"^(test_f\d{2,3}_|test_)", "", node.name).replace("_", " ")
+        for row in rows:
+            yield row, Shown(str(path.relative_to(TREE)), node.name, words)
+
+
+def page(folder: Path = TREE / "tests") -> str:
+    """The whole page.
+
+    Raises:
+        KeyError: a test names a row that there is not.
+    """
+    known = {row for rows in GROUPS.values() for row in rows}
+    found: dict[str, list[Shown]] = defaultdict(list)
+    for level in LEVELS:
+        for path in sorted((folder / level).glob("test_*.py")):
+            for row, shown in shown_by(path):
+                if row not in known:
+                    raise KeyError(f"{shown.file}: {shown.name} names {row}, which is no row")
+                found[row].append(shown)
+    parts = [_HEAD, f"{sum(row in found for row in known)} of {len(known)} rows have a test.\n"]
+    for title, rows in GROUPS.items():
+        parts.append(f"## {title}\n")
+        for row, happens in rows.items():
+            parts.append(f"**{row}: {happens}**\n")
+            lines = [f"- {one.says} ([{Path(one.file).name}](../{one.file}))" for one in found[row]]
+            parts.append("\n".join(lines or ["- not shown by a test yet"]) + "\n")
+    return "\n".join(parts)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or compare with --check; returns the exit code."""
+    text = page()
+    fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
+    if "--check" in arguments:
+        if not fresh:
+            print(f"{PAGE.relative_to(TREE)} is stale; run `make generate`.")
+        return 0 if fresh else 1
+    if not fresh:
+        PAGE.write_text(text, encoding="utf-8")
+        print(f"wrote {PAGE.relative_to(TREE)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,114 @@
+"""FlowPlans for tests, made from the examples by the product's own rules and planning."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from intops_api.plan import FlowPlan
+from intops_core.catalog import shipped
+from intops_core.conformance import judge
+from intops_core.planning import plan_flow
+from intops_core.resources import Resource, Resources, parse_resource
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+EXAMPLE = REPOSITORY / "examples" / "01-alerts-to-helpdesk"
+NAMESPACE = "itsm"
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def example_manifests(folder: Path = EXAMPLE) -> list[dict[str, Any]]:
+    """The intops manifests of an example, in a namespace of their own."""
+    manifests = []
+    for file in sorted(folder.glob("*.yaml")):
+        for raw in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+            if isinstance(raw, dict) and str(raw.get("apiVersion", "")).startswith("intops.io/"):
+                raw["metadata"]["namespace"] = NAMESPACE
+                manifests.append(raw)
+    return manifests
+
+
+def change(manifests: list[dict[str, Any]], kind: str, name: str, how: Change) -> None:
+    """Change one manifest of a list in place."""
+    for raw in manifests:
+        if raw["kind"] == kind and raw["metadata"]["name"] == name:
+            how(raw["spec"])
+            return
+    raise KeyError(f"{kind} {name}")
+
+
+def make_plan(manifests: list[dict[str, Any]]) -> FlowPlan:
+    """The plan of the only Flow among the manifests; fails where a rule would refuse it."""
+    resources = Resources()
+    flows = []
+    own = []
+    for raw in [*shipped(), *copy.deepcopy(manifests)]:
+        parsed = parse_resource(raw)
+        assert isinstance(parsed, Resource), parsed
+        resources.add(parsed)
+        if raw in manifests or raw.get("metadata", {}).get("namespace") == NAMESPACE:
+            own.append(parsed)
+        if parsed.ref.kind == "Flow":
+            flows.append(parsed)
+    for resource in own:
+        denied = [f for f in judge(resource, resources) if f.severity == "deny"]
+        assert not denied, denied
+    planned = plan_flow(flows[0], resources)
+    assert planned.plan is not None, planned
+    return planned.plan
+
+
+def alerts_to_helpdesk(
+    endpoint: str,
+    *,
+    settle: str = "2s",
+    timeout: str = "1s",
+    concurrency: int = 4,
+    requests_per_second: float = 10000.0,
+    ca_secret: str | None = None,
+    answer_within: str | None = None,
+    edit: Callable[[list[dict[str, Any]]], None] | None = None,
+) -> FlowPlan:
+    """The first example against a desk at `endpoint`, with times fit for a test.
+
+    `edit` changes the manifests in place before anything else does.
+    """
+    manifests = example_manifests()
+    if edit is not None:
+        edit(manifests)
+
+    def at(spec: dict[str, Any]) -> None:
+        spec["endpoint"] = endpoint
+        spec["class"] = "test-desk"
+        if ca_secret is not None:
+            spec["tls"] = {"caSecretName": ca_secret}
+        spec["limits"] = {"concurrency": concurrency, "requestsPerSecond": requests_per_second}
+
+    change(manifests, "Connector", "helpdesk", at)
+    if answer_within is not None:
+
+        def answers(spec: dict[str, Any]) -> None:
+            spec["roles"]["source"][0]["answerWithin"] = answer_within
+
+        change(manifests, "Flow", "alerts-to-helpdesk", answers)
+    change(
+        manifests,
+        "Mapping",
+        "incident-to-helpdesk",
+        lambda spec: spec["to"].update({"class": "test-desk"}),
+    )
+    desk = copy.deepcopy(
+        next(raw for raw in shipped() if raw["metadata"]["name"] == "request-tracker")
+    )
+    desk["metadata"]["name"] = "test-desk"
+    desk["spec"]["mappings"] = {}
+    desk["spec"]["limits"] = {"requestsPerSecond": requests_per_second, "concurrency": concurrency}
+    for operation in desk["spec"]["operations"].values():
+        operation["timeout"] = timeout
+    desk["spec"]["operations"]["lookupByCorrelation"]["settle"] = settle
+    return make_plan([*manifests, desk])

@@ -1,0 +1,99 @@
+"""Small file systems of their own: full, without inodes, or read-only while files are open.
+
+Used by the storage rows of the fault suite; mounting takes root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.peers.process import require_binary
+
+MIB = 1024 * 1024
+
+
+def _run(*argv: str) -> None:
+    subprocess.run(argv, check=True, capture_output=True)
+
+
+def need_root() -> None:
+    """Leave a test out, with the reason, where it cannot mount."""
+    if os.geteuid() != 0:
+        pytest.skip("Mounting a small volume takes root.")
+
+
+@contextlib.contextmanager
+def mounted(place: Path, *options: str) -> Iterator[None]:
+    """Something is mounted at a folder until the end."""
+    need_root()
+    place.mkdir(exist_ok=True)
+    _run("mount", *options, str(place))
+    try:
+        yield
+    finally:
+        _run("umount", "-l", str(place))
+
+
+@contextlib.contextmanager
+def memory_volume(place: Path, *, mib: int) -> Iterator[None]:
+    """A volume in memory."""
+    with mounted(place, "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs"):
+        yield
+
+
+def make_ext4(image: Path, *, mib: int, inodes: int) -> None:
+    """A file that holds an ext4 file system."""
+    need_root()
+    with image.open("wb") as file:
+        file.truncate(mib * MIB)
+    mkfs = require_binary("mkfs.ext4", remedy="`apt-get install e2fsprogs`", search=("/sbin",))
+    _run(mkfs, "-q", "-F", "-N", str(inodes), "-O", "^has_journal", "-m", "0", str(image))
+
+
+@contextlib.contextmanager
+def ext4_volume(place: Path, image: Path) -> Iterator[None]:
+    """The ext4 file system in a file."""
+    with mounted(place, "-t", "ext4", "-o", "loop", str(image)):
+        yield
+
+
+def fail_for_good(place: Path) -> None:
+    """The file system sees an error and takes no more writes, also not of files that are open."""
+    _run("mount", "-o", "remount,abort", str(place))
+
+
+def fill(place: Path) -> Path:
+    """Use every byte that is free; returns the file, which a test removes to make room."""
+    ballast = place / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (MIB, 4096):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"\0" * size)
+    return ballast
+
+
+def fill_but(place: Path, *, mib: int) -> Path:
+    """Use what is free but for so much."""
+    ballast = place / "ballast"
+    volume = os.statvfs(place)
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, volume.f_bavail * volume.f_frsize - mib * MIB)
+    return ballast
+
+
+def use_inodes(place: Path) -> list[Path]:
+    """Make files until there may be no more; returns them."""
+    made: list[Path] = []
+    with contextlib.suppress(OSError):
+        while True:
+            file = place / f"file-{len(made)}"
+            file.touch()
+            made.append(file)
+    return made

@@ -1,0 +1,121 @@
+"""What every worker is made of, whatever its Flow says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from intops_api import names
+from intops_api.flow import PostgresStore, Resources, Runtime, Store
+from intops_operator.core.children import CHILD_KINDS, desired
+from intops_operator.core.children.networkpolicy import egress_ports, network_policy
+from intops_operator.core.children.worker import Manifest, Worker, name_problem
+from support.operator_facts import example_worker
+
+
+def by_kind(worker: Worker) -> dict[str, Manifest]:
+    """All children by kind."""
+    return {manifest["kind"]: manifest for manifest in desired(worker)}
+
+
+def pod_of(worker: Worker) -> Manifest:
+    """The pod template's spec."""
+    spec: Manifest = by_kind(worker)["Deployment"]["spec"]["template"]["spec"]
+    return spec
+
+
+def test_children_are_applied_in_the_order_in_which_a_pod_needs_them() -> None:
+    """The Deployment is last."""
+    assert tuple(m["kind"] for m in desired(example_worker())) == CHILD_KINDS
+
+
+def test_the_pod_keeps_the_restricted_standard() -> None:
+    """No root, no privileges, no writable image, no token."""
+    pod = pod_of(example_worker())
+    container = pod["containers"][0]
+
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_a_new_plan_does_not_touch_the_deployment() -> None:
+    """Only the ConfigMap differs, so no worker restarts."""
+    before, after = by_kind(example_worker()), by_kind(example_worker(hash="another"))
+
+    assert [kind for kind in before if before[kind] != after[kind]] == ["ConfigMap"]
+    assert names.ANNOTATION_PLAN_HASH not in str(before["Deployment"])
+
+
+def test_secrets_are_optional_so_that_a_missing_one_can_be_reported() -> None:
+    """Without it the pod would never start, and nobody would say why."""
+    volumes = [v["secret"] for v in pod_of(example_worker())["volumes"] if "secret" in v]
+
+    assert [v["secretName"] for v in volumes] == ["alertmanager-token", "helpdesk-token"]
+    assert all(v["optional"] is True for v in volumes)
+
+
+def test_only_the_volume_outlives_its_flow() -> None:
+    """Everything else has the Flow as its controller."""
+    unowned = [
+        kind
+        for kind, manifest in by_kind(example_worker()).items()
+        if "ownerReferences" not in manifest["metadata"]
+    ]
+
+    assert unowned == ["PersistentVolumeClaim"]
+
+
+def test_an_embedded_store_has_one_writer_at_any_time() -> None:
+    """Two pods on one volume would be two writers."""
+    spec = by_kind(example_worker())["Deployment"]["spec"]
+
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_a_postgres_store_needs_no_volume() -> None:
+    """Its Secret is mounted, and its port may be reached."""
+    worker = example_worker(store=Store(postgres=PostgresStore(secret_name="database")))
+
+    assert "PersistentVolumeClaim" not in by_kind(worker)
+    assert "database" in worker.secrets
+    assert 5432 in egress_ports(worker)
+
+
+def test_workers_reach_dns_and_the_ports_of_their_systems_only() -> None:
+    """And never the link-local range, where clouds hand out credentials."""
+    worker = example_worker()
+    egress = network_policy(worker)["spec"]["egress"]
+
+    assert egress_ports(worker) == [443]
+    assert [rule["ports"][0]["port"] for rule in egress] == [53, 443]
+    assert egress[1]["to"][0] == {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}
+
+
+def test_what_a_flow_asks_for_is_what_its_pod_gets() -> None:
+    """Unset parts keep their defaults."""
+    asked = Runtime(resources=Resources(requests={"cpu": "1"}, limits={}))
+    container = pod_of(replace(example_worker(), runtime=asked))["containers"][0]
+
+    assert container["resources"]["requests"] == {"cpu": "1", "memory": "96Mi"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("a" * 57, id="too long for a Service"),
+        pytest.param("a.b", id="a dot"),
+    ],
+)
+def test_a_flow_that_cannot_name_a_service_is_told_so(name: str) -> None:
+    """Rather than failing child by child."""
+    assert name_problem("a" * 56) is None
+    problem = name_problem(name)
+    assert problem is not None
+    assert "at most 56" in problem
