@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from intops_runtime.core.auditing import plan_entry
 from intops_runtime.core.compiled import CompiledPlan
@@ -18,6 +18,7 @@ from intops_runtime.core.drift import watches
 from intops_runtime.core.intake import intake, set_aside
 from intops_runtime.core.messages import Delivery, IntakeResult
 from intops_runtime.edges.black_box import BlackBox
+from intops_runtime.edges.clock import utc_now
 from intops_runtime.edges.store.base import PASSING, STORE_RETRY_S, Fenced, Store
 
 log = logging.getLogger("intops.worker")
@@ -87,7 +88,7 @@ class IntakeLoop:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), min(TICK_S, self._store.poll_s))
             return
-        now = datetime.now(UTC)
+        now = utc_now()
         results = []
         for number, delivery in enumerate(deliveries, start=1):
             results.append(self._split(delivery, now))

@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from intops_api.names import SECRET_ALLOWED_ORIGINS
@@ -28,6 +27,7 @@ from intops_runtime.core.requests import (
     HttpResponse,
     RequestError,
 )
+from intops_runtime.edges.clock import utc_now
 from intops_runtime.edges.outbound import (
     CredentialMissing,
     Outbound,
@@ -196,7 +196,7 @@ class Target:
         request, response = sent
         if not operation.succeeded(facts, request, response):
             failure = classifying.of_response(
-                self.compiled.class_, request, response, now=datetime.now(UTC)
+                self.compiled.class_, request, response, now=utc_now()
             )
             if credential == self._credential or failure.error_class not in REFUSED:
                 self._note(failure)
@@ -294,9 +294,7 @@ class Target:
             return True
         if response.status < 400:
             return False
-        found = classifying.of_response(
-            self.compiled.class_, request, response, now=datetime.now(UTC)
-        )
+        found = classifying.of_response(self.compiled.class_, request, response, now=utc_now())
         return found.error_class == "authExpired"
 
     def _note(self, failure: Failure) -> None:

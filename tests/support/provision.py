@@ -29,7 +29,7 @@ NODE_PACKAGES = (
 """Debian packages of a node and of its images."""
 
 PEER_PACKAGES = (
-    "e2fsprogs", "libfaketime", "postgresql", "prometheus", "prometheus-alertmanager",
+    "e2fsprogs", "postgresql", "prometheus", "prometheus-alertmanager",
     "request-tracker5", "rt5-db-sqlite", "rt5-standalone", "starman", "strace",
 )  # fmt: skip
 """Debian packages of the real systems that tests talk to, and of the tools that make faults."""

@@ -10,13 +10,13 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote_plus, urlencode
 
 from intops_api.connector_class import OAuth2
 from intops_runtime.core.classifying import Failure, of_transport, pause_s
 from intops_runtime.core.requests import HttpRequest, HttpResponse
+from intops_runtime.edges.clock import utc_now
 from intops_runtime.edges.outbound import CredentialMissing, Outbound, TransportError
 
 # Domain reference 3.1, class 4: renewed at 80 % of its life, so that no request meets its end.
@@ -146,9 +146,9 @@ class TokenSource:
             f" {said}" if isinstance(said, str) and len(said) <= 40 else ""
         )
         if response.status == 429 or (
-            response.status == 503 and pause_s(response.headers, now=datetime.now(UTC)) is not None
+            response.status == 503 and pause_s(response.headers, now=utc_now()) is not None
         ):
-            wait = pause_s(response.headers, now=datetime.now(UTC))
+            wait = pause_s(response.headers, now=utc_now())
             return Failure(
                 "rateLimited", words, "oauth2", retry_after_s=wait, status=response.status
             )

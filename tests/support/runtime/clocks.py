@@ -1,6 +1,6 @@
 """Runs a process with another clock: a wall clock that jumps, or a monotonic clock of another machine.
 
-Used by the storage rows of the fault suite. Each gives the beginning of a command line.
+Used by the storage rows of the fault suite. Each gives a part of a command line.
 """
 
 from __future__ import annotations
@@ -8,29 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from support.peers.process import PeerError, require_binary
+from support.peers.process import require_binary
 
 
-def fake_clock(folder: Path) -> tuple[tuple[str, ...], Callable[[str], None]]:
-    """A wall clock apart from the monotonic one, and how it is set: `+10y`, `-2h`, `+0`."""
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-    if not found:
-        raise PeerError("libfaketime is not here. `apt-get install libfaketime` installs it.")
+def wall_clock(folder: Path) -> tuple[tuple[str, ...], Callable[[float], None]]:
+    """Flags for a worker with a wall clock of its own, and how that is set: seconds from the true time."""
     stamp = folder / "clock"
 
-    def set_to(offset: str) -> None:
+    def set_to(seconds: float) -> None:
         fresh = stamp.with_suffix(".fresh")
-        fresh.write_text(f"{offset}\n", encoding="utf-8")
+        fresh.write_text(f"{seconds}\n", encoding="ascii")
         fresh.rename(stamp)
 
-    set_to("+0")
-    settings = {
-        "LD_PRELOAD": str(found[0]),
-        "FAKETIME_TIMESTAMP_FILE": str(stamp),
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_NO_CACHE": "1",
-    }
-    return ("env", *(f"{name}={value}" for name, value in settings.items())), set_to
+    set_to(0.0)
+    return ("--clock", str(stamp)), set_to
 
 
 def other_monotonic(offset_s: int) -> tuple[str, ...]:

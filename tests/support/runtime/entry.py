@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -154,6 +155,19 @@ def crash_while(file: Path) -> None:
     lane.Lane.run = stumbling  # type: ignore[method-assign]
 
 
+def another_clock(file: Path) -> None:
+    """Add to the wall clock what a file says in seconds; the monotonic clock goes on as it is.
+
+    In Python rather than by a preloaded library: that one stops threads which wait while it jumps.
+    """
+    true_time = time.time
+
+    def told() -> float:
+        return true_time() + float(file.read_text("ascii"))
+
+    time.time = told
+
+
 SAFEGUARDS = {
     "intent": without_intent,
     "lookup": without_lookup,
@@ -179,6 +193,7 @@ def run() -> None:
     parser.add_argument("--without", choices=sorted(SAFEGUARDS), default=None)
     parser.add_argument("--intents-only", action="store_true")
     parser.add_argument("--crash-while", type=Path, default=None)
+    parser.add_argument("--clock", type=Path, default=None)
     parser.add_argument("worker", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     if given.kill_at:
@@ -197,6 +212,8 @@ def run() -> None:
         without_first_look()
     if given.crash_while:
         crash_while(given.crash_while)
+    if given.clock:
+        another_clock(given.clock)
     main([argument for argument in given.worker if argument != "--"])
 
 

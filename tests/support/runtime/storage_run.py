@@ -22,6 +22,9 @@ from support.runtime.kill_run import SOURCE_TOKEN, Scenario, Sender, Verdict, co
 from support.runtime.worker_process import WorkerProcess
 from support.simulators.launcher import HelpdeskSimulator
 
+LOG_SHOWN = 4096
+"""How much of its log is shown when a run fails, in bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -141,6 +144,11 @@ async def storage_run(
             sending = asyncio.create_task(sender.run())
             try:
                 yield StorageRun(desk, worker, plan, secrets, events, sender, sending)
+            except BaseException:
+                print(
+                    f"the worker's last lines:\n{worker.log_file.read_text('utf-8')[-LOG_SHOWN:]}"
+                )
+                raise
             finally:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
