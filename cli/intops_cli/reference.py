@@ -149,7 +149,7 @@ def reactions_page(measured: Path) -> str:
             rows,
         ),
         "`bufferPressure` is told from 70 % of the volume's room on (`StoreFilling`, with `Programmed` still True); "
-        "senders are refused at the reserve. Nothing is slowed down in between.",
+        "senders are answered more and more slowly from there on, and refused at the reserve.",
         "## What a person reads",
         "Conditions stand in the status of the Flow, the rest in `intops review list` and `intops trace`. "
         "Moments are written TIME here.",

@@ -217,7 +217,8 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "hold",
         _HOLD,
         "implemented",
-        "From 70 % of the volume's room the status tells it (`StoreFilling`). When only the reserve is left "
+        "From 70 % of the volume's room on the status tells it (`StoreFilling`) and answers to senders wait, up "
+        "to a second, so that they slow down. When only the reserve is left "
         "senders are answered 503 and send again; what was acknowledged is kept and delivered.",
         ("hold",),
     ),

@@ -12,6 +12,9 @@ from intops_api.common import ApiModel
 
 REPORT_SCHEMA: Literal[1] = 1
 
+FILLING_FROM = 0.7
+"""Part of a store's room from which it is told that it fills up, and senders are slowed down."""
+
 ConnectorState = Literal["ok", "held", "open", "limited"]
 
 

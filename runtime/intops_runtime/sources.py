@@ -25,6 +25,7 @@ def open_sources(runner: PlanRunner, secrets: Secrets) -> dict[str, CaptureTarge
         secrets,
         lambda source: _accepts(runner, source),
         lambda source: _outcomes(runner, source),
+        lambda: runner.store.pause_s,
     )
 
 
@@ -37,7 +38,7 @@ def shut_sources(compiled: CompiledPlan, secrets: Secrets, words: str) -> dict[s
     async def unknown(*_: Any) -> dict[str, Any] | None:
         raise StoreError(words)
 
-    return _sources(compiled, secrets, lambda _: refuse, lambda _: unknown)
+    return _sources(compiled, secrets, lambda _: refuse, lambda _: unknown, lambda: 0.0)
 
 
 def _sources(
@@ -45,6 +46,7 @@ def _sources(
     secrets: Secrets,
     accept: Callable[[str], Accept],
     outcome: Callable[[str], Outcome],
+    pause_s: Callable[[], float],
 ) -> dict[str, CaptureTarget]:
     targets = {}
     for name, source in compiled.sources.items():
@@ -57,6 +59,7 @@ def _sources(
             secret=_bound(secrets, source.binding),
             accept=accept(name),
             outcome=outcome(name),
+            pause_s=pause_s,
             answer_within_s=duration_s(within) if within else None,
         )
     return targets

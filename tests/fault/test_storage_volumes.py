@@ -6,6 +6,7 @@ A real worker on a file system of its own; in the end what was acknowledged is c
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import apsw
@@ -27,6 +28,8 @@ from support.runtime.volumes import (
 pytestmark = pytest.mark.fault
 
 COME_AGAIN = Answer(503, "5")
+MUCH = b"unreadable" * 100_000
+"""A delivery that is kept as it is."""
 
 
 def delivered(run: StorageRun) -> int:
@@ -70,6 +73,24 @@ async def test_f08_a_volume_that_fills_up_refuses_in_time_delivers_on_and_heals_
             assert not (await run.report()).store.full
             run.worker.terminate()
     assert verdict.clean, verdict
+
+
+async def test_f47_a_volume_that_fills_up_slows_its_senders_down_before_it_refuses_them(
+    seed: int,
+) -> None:
+    """From 70 % of the room on an answer waits for some tenths of a second, and is still a 200."""
+    async with storage_run(10, seed) as run:
+        with memory_volume(run.volume, mib=64):
+            await run.start()
+            while ((await run.report()).store.fill or 0.0) < 0.8:
+                assert (await run.offer(MUCH)).status == 200
+            began = time.monotonic()
+            for _ in range(2):  # the first may still wait as long as the volume's last look says
+                answer = await run.offer()
+            waited_s = time.monotonic() - began
+            run.worker.terminate()
+    assert answer == Answer(200, None)
+    assert waited_s > 0.3
 
 
 async def test_f08_without_the_reserve_nothing_is_delivered_from_a_full_volume(

@@ -6,12 +6,11 @@ Called by `judging`.
 from typing import Final
 
 from intops_api.conditions import ConditionType, Reason
+from intops_api.report import FILLING_FROM
 from intops_operator.core import sentences as say
 from intops_operator.core.facts import Counts, FlowFacts
 from intops_operator.core.verdict import Verdict
 
-FILLING_FROM: Final = 0.7
-"""Share of a volume's room from which it is told (domain reference 3.1, class 17)."""
 FILLING_OVER: Final = 0.65
 """Below this it is told no more, so that a status does not go back and forth."""
 
@@ -47,7 +46,7 @@ def store_filling(facts: FlowFacts) -> str:
         return ""
     # No number: a sentence that changes with every report would be written with every report.
     return (
-        f"More than {FILLING_OVER:.0%} of the volume's room is used. When it is full senders are told to come "
-        "again (503); nothing is lost. Bring the systems back that messages wait for, or give the volume more "
-        "room (spec.runtime.store.embedded.size)."
+        f"More than {FILLING_OVER:.0%} of the volume's room is used. Senders are slowed down, and told to come "
+        "again (503) when it is full; nothing is lost. Bring the systems back that messages wait for, or give "
+        "the volume more room (spec.runtime.store.embedded.size)."
     )

@@ -51,6 +51,8 @@ class CaptureTarget:
     secret: Callable[[], Mapping[str, str] | None]
     accept: Accept
     outcome: Outcome
+    pause_s: Callable[[], float]
+    """How long the answer for a stored delivery waits, so that its sender slows down."""
     answer_within_s: float | None = None
     """How long a sender waits for the outcome; None answers once the delivery is stored."""
 
@@ -179,6 +181,9 @@ async def _keep(
     accepted = await _in_time(target.accept(delivery, kept_headers(headers), body), len(body), hand)
     if accepted is None:
         return _later()
+    pause_s = target.pause_s()
+    if pause_s > 0.0:
+        await asyncio.sleep(pause_s)
     if target.answer_within_s is not None:
         return accepted
     answer = web.Response(status=target.capture.ack)

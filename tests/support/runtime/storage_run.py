@@ -6,6 +6,7 @@ Used by the storage rows of the fault suite: what was acknowledged, what the des
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -69,9 +70,9 @@ class StorageRun:
         """What the worker says."""
         return await asyncio.to_thread(self.worker.report)
 
-    async def offer(self) -> Answer:
-        """Deliver the first alert once more, by hand; what comes back."""
-        return await offer(self.worker, self.plan)
+    async def offer(self, body: bytes | None = None) -> Answer:
+        """Deliver the first alert once more by hand, or a body; what comes back."""
+        return await offer(self.worker, self.plan, body)
 
     async def ended(self, timeout_s: float = 30.0) -> int:
         """Wait until the worker ends by itself; its exit code."""
@@ -101,14 +102,15 @@ class StorageRun:
         return second
 
 
-async def offer(worker: WorkerProcess, plan: FlowPlan) -> Answer:
-    """One webhook that the desk has a ticket for already, or will have."""
-    body = Sender([""], Scenario(1, 0, 0)).first_webhook()
+async def offer(worker: WorkerProcess, plan: FlowPlan, body: bytes | None = None) -> Answer:
+    """One webhook that the desk has a ticket for already, or will have; or a body as it is."""
+    if body is None:
+        body = json.dumps(Sender([""], Scenario(1, 0, 0)).first_webhook()).encode()
     headers = {"Authorization": f"Bearer {SOURCE_TOKEN}"}
     timeout = aiohttp.ClientTimeout(total=20.0)
     async with (
         aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
-        session.post(worker.capture_url(plan), json=body) as answer,
+        session.post(worker.capture_url(plan), data=body) as answer,
     ):
         return Answer(answer.status, answer.headers.get("Retry-After"))
 

@@ -135,6 +135,8 @@ class Store(Protocol):
     """What people decide, and the audit."""
     poll_s: float
     """How long a change that another replica makes may go unnoticed, in seconds."""
+    pause_s: float
+    """How long the answer for a stored delivery waits, so that senders slow down as the store fills up."""
     takings: int
     """How often lanes were taken; after each there may be held messages that were not seen before."""
 

@@ -70,6 +70,7 @@ class PostgresStore:
         self.store_id = ""
         self.known_since = 0.0
         self.poll_s = ALONE_POLL_S
+        self.pause_s = 0.0  # the server's room is not ours to know
         self.takings = 0
         self.fenced = 0
         """Late writes that were refused since this process started."""

@@ -32,6 +32,7 @@ from intops_runtime.core.messages import (
     Leased,
     Settlement,
 )
+from intops_runtime.core.pressure import pause_s
 from intops_runtime.edges.store import audits, deliveries, lanes, pruning, queries, reviews
 from intops_runtime.edges.store.base import Decisions, StoreError, StoreFull
 from intops_runtime.edges.store.opening import damaged, open_file
@@ -104,6 +105,7 @@ class SqliteStore:
         self.known_since = float(meta["known_since"])
         self.decisions: Decisions = self
         self.poll_s = 1.0
+        self.pause_s = 0.0
         self.takings = 0
         self._writer = writer
         self._tally = tally
@@ -136,6 +138,7 @@ class SqliteStore:
                 f"{self.path}: less than {reserve >> 20} MiB are free; give the volume more room."
             )
         self._room_until, self._room_bytes = now + ROOM_FOR_S, ROOM_FOR_BYTES
+        self.pause_s = pause_s(self._fill(free, reserve))
 
     def _room(self) -> tuple[int, int]:
         """Bytes that are free on the volume, and how many of them must stay so."""
@@ -143,6 +146,11 @@ class SqliteStore:
         free = volume.f_bavail * volume.f_frsize
         share = int(volume.f_blocks * volume.f_frsize * RESERVE_SHARE)
         return free, max(RESERVE_MIN_BYTES, min(RESERVE_MAX_BYTES, share))
+
+    def _fill(self, free: int, reserve: int) -> float:
+        """Part of the room for messages that is used, from 0 to 1."""
+        used = self._tally.used_bytes
+        return round(used / max(used + free - reserve, 1), 3)
 
     async def next_intake(self, limit: int) -> list[Delivery]:
         """See `base.Store`."""
@@ -356,8 +364,7 @@ class SqliteStore:
         full = self._writer.full or free < reserve
         if full:
             self._room_until = 0.0
-        used = self._tally.used_bytes
-        fill = 1.0 if full else round(used / max(used + free - reserve, 1), 3)
+        fill = 1.0 if full else self._fill(free, reserve)
         return self._tally.report(now, failed=self._writer.broken, full=full, fill=fill)
 
     async def recount(self) -> dict[str, int]:
