@@ -12,6 +12,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +20,13 @@ import httpx
 import pytest
 
 from intops_api.plan import FlowPlan
-from intops_api.report import PlanReport
+from intops_api.report import ConnectorReport, PlanReport
 from support.certificates import new_authority
 from support.peers.fault_proxy import FaultProxy, NetworkFault
 from support.peers.process import wait_until
+from support.runtime.clocks import SetClock, passing_time
 from support.runtime.flows import EXAMPLE, alerts_to_helpdesk
+from support.runtime.storage_run import StorageRun, storage_run
 from support.runtime.worker_process import WorkerProcess
 from support.simulators.launcher import HelpdeskSimulator
 
@@ -209,6 +212,82 @@ async def test_f32_a_desk_that_comes_and_goes_is_neither_hammered_nor_forgotten(
     creates = [entry for entry in attempts["entries"] if entry["op"] == "create"]
     # Each cut may cost one attempt for every request that was under way.
     assert len(creates) <= sent + 12 * 4
+
+
+DAY_S = 24 * 3600.0
+STEPS = 48
+MANY = 1_000_000
+
+
+@dataclass(slots=True)
+class Outage:
+    """A desk that answers 503 to everything, while hours pass for the worker in moments."""
+
+    run: StorageRun
+    set_clock: SetClock
+    passed_s: float = 0.0
+
+    def asked(self) -> int:
+        """How many requests the desk has refused."""
+        return MANY - int(self.run.desk.faults()["fail_next"])
+
+    def target(self) -> ConnectorReport:
+        """What the worker says of the desk."""
+        return next(one for one in self.run.worker.report().connectors if one.role == "target")
+
+    async def goes_on(self, seconds: float) -> None:
+        """So much time passes, and something is delivered; then the desk is asked again."""
+        before = self.asked()
+        self.run.send(1 / (2 * STEPS))
+        self.passed_s += seconds
+        self.set_clock(self.passed_s)
+        # Its report is asked for because a request makes the worker look at its clock.
+        await self.run.until(
+            "the desk is asked again", lambda: self.target() and self.asked() > before
+        )
+
+
+@asynccontextmanager
+async def outage(folder: Path, events: int, seed: int, *flags: str) -> AsyncIterator[Outage]:
+    """The desk is down from the first message on."""
+    async with storage_run(events, seed) as run:
+        time_flags, set_clock = passing_time(folder)
+        run.desk.set_faults(fail_next=MANY, fail_status=503, scope="all")
+        await run.start(*time_flags, *flags)
+        run.send(0.1)
+        await run.until("some wait", lambda: run.worker.report().store.in_flight > 5)
+        yield Outage(run, set_clock)
+
+
+async def test_f20_a_day_without_the_desk_keeps_every_message_and_asks_with_single_requests(
+    tmp_path: Path, seed: int
+) -> None:
+    """What came in a day is delivered in order when the desk is back, although a try may be a day old."""
+    async with outage(tmp_path, 200, seed) as down:
+        run = down.run
+        await run.until("it is told", lambda: down.target().error_class == "destinationDown")
+        began, at_first = time.monotonic(), down.asked()
+        for _ in range(STEPS):
+            await down.goes_on(DAY_S / STEPS)
+        # One request each time, and one for every ten seconds that the test itself took.
+        assert down.asked() - at_first <= STEPS + (time.monotonic() - began) / 10.0 + 1
+        store = (await run.report()).store
+        assert (store.done, store.review, store.imbalance) == (0, 0, 0)
+        run.desk.clear_faults()
+        verdict = await run.finish(90.0)
+    assert verdict.clean, verdict
+
+
+async def test_f20_without_the_circuit_a_desk_that_is_down_is_hammered(
+    tmp_path: Path, seed: int
+) -> None:
+    """The control: each message that waits asks for itself."""
+    async with outage(tmp_path, 200, seed, "--without", "circuit") as down:
+        at_first = down.asked()
+        for _ in range(5):
+            await down.goes_on(DAY_S / STEPS)
+        assert down.asked() - at_first > 5 * 5
+        down.run.worker.kill()
 
 
 @pytest.mark.parametrize("road", ["5s"], indirect=True)

@@ -10,9 +10,21 @@ from pathlib import Path
 
 from support.peers.process import require_binary
 
+SetClock = Callable[[float], None]
+"""Sets a worker's clock to so many seconds from the true time."""
 
-def wall_clock(folder: Path) -> tuple[tuple[str, ...], Callable[[float], None]]:
-    """Flags for a worker with a wall clock of its own, and how that is set: seconds from the true time."""
+
+def wall_clock(folder: Path) -> tuple[tuple[str, ...], SetClock]:
+    """Flags for a worker whose wall clock can be set while its monotonic clock goes on."""
+    return _clock("--clock", folder)
+
+
+def passing_time(folder: Path) -> tuple[tuple[str, ...], SetClock]:
+    """Flags for a worker for which hours pass in a moment, by both its clocks. Only forward."""
+    return _clock("--time", folder)
+
+
+def _clock(flag: str, folder: Path) -> tuple[tuple[str, ...], SetClock]:
     stamp = folder / "clock"
 
     def set_to(seconds: float) -> None:
@@ -21,7 +33,7 @@ def wall_clock(folder: Path) -> tuple[tuple[str, ...], Callable[[float], None]]:
         fresh.rename(stamp)
 
     set_to(0.0)
-    return ("--clock", str(stamp)), set_to
+    return (flag, str(stamp)), set_to
 
 
 def other_monotonic(offset_s: int) -> tuple[str, ...]:

@@ -155,17 +155,23 @@ def crash_while(file: Path) -> None:
     lane.Lane.run = stumbling  # type: ignore[method-assign]
 
 
-def another_clock(file: Path) -> None:
-    """Add to the wall clock what a file says in seconds; the monotonic clock goes on as it is.
+def without_circuit() -> None:
+    """Let each message find out by itself that a system is down."""
+    gates.Gate.failed = lambda self, *_: self  # type: ignore[method-assign]
+
+
+def another_clock(file: Path, *, steady: bool) -> None:
+    """Add to the wall clock what a file says in seconds; to the monotonic one only if `steady`.
 
     In Python rather than by a preloaded library: that one stops threads which wait while it jumps.
     """
-    true_time = time.time
 
-    def told() -> float:
-        return true_time() + float(file.read_text("ascii"))
+    def shifted(true_time: Callable[[], float]) -> Callable[[], float]:
+        return lambda: true_time() + float(file.read_text("ascii"))
 
-    time.time = told
+    time.time = shifted(time.time)
+    if steady:
+        time.monotonic = shifted(time.monotonic)
 
 
 SAFEGUARDS = {
@@ -175,6 +181,7 @@ SAFEGUARDS = {
     "black-box": without_black_box,
     "doubt": without_doubt,
     "gate": without_gate,
+    "circuit": without_circuit,
     **STORAGE_SAFEGUARDS,
 }
 
@@ -194,6 +201,7 @@ def run() -> None:
     parser.add_argument("--intents-only", action="store_true")
     parser.add_argument("--crash-while", type=Path, default=None)
     parser.add_argument("--clock", type=Path, default=None)
+    parser.add_argument("--time", type=Path, default=None)
     parser.add_argument("worker", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     if given.kill_at:
@@ -213,7 +221,9 @@ def run() -> None:
     if given.crash_while:
         crash_while(given.crash_while)
     if given.clock:
-        another_clock(given.clock)
+        another_clock(given.clock, steady=False)
+    if given.time:
+        another_clock(given.time, steady=True)
     main([argument for argument in given.worker if argument != "--"])
 
 
