@@ -29,14 +29,14 @@ CLOCK_MARGIN_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What a lane works with. `opened_at` is when this process opened the store (epoch seconds)."""
+    """What a lane works with. `opened_at` is when this process opened the store (monotonic seconds)."""
 
     plan: CompiledPlan
     store: Store
     targets: dict[str, Target]
     opened_at: float
     ended_unknown: dict[int, float]
-    """Attempt id → when this process gave up waiting for its answer (epoch seconds)."""
+    """Attempt id → since when nothing more can come of it (monotonic seconds); attempts of this process only."""
     draw: Callable[[], float] = random.random
 
     async def run(self, leased: Leased) -> Settlement:
@@ -143,13 +143,11 @@ class Lane:
             )  # fmt: skip
         if attempt is None:
             return None
-        absent_from = self._ended_at(leased, attempt) + lookup.settle_s
-        if time.time() < absent_from:
-            due = min(absent_from, time.time() + max(0.2, lookup.settle_s / 5))
+        wait_s = lookup.settle_s - self._ended_for_s(leased, attempt)
+        if wait_s > 0:
+            due = time.time() + min(wait_s, max(0.2, lookup.settle_s / 5))
             return Settlement(message.id, State.WAITING, "act", "lookingUp", due_at=due)
-        await self.store.close_attempt(
-            attempt.id, "absent", {"lookup": "nothing found"}, time.time()
-        )
+        await self._close(attempt.id, "absent", {"lookup": "nothing found"})
         return None
 
     async def _adopt(
@@ -212,17 +210,19 @@ class Lane:
             )
             ended = settling.Outcome(attempt.id, "unknown")
             return settling.review(message, "timeout", words, ended=ended)
-        await self.store.close_attempt(
-            attempt.id, "repeated", {"delivery": "atLeastOnce"}, time.time()
-        )
+        await self._close(attempt.id, "repeated", {"delivery": "atLeastOnce"})
         return None
 
-    def _ended_at(self, leased: Leased, attempt: Attempt) -> float:
-        """From when on nothing more can come of an attempt: it was given up, or its process lost the lane."""
-        ours_since = max(self.opened_at, leased.since)
-        if attempt.intent_at < ours_since:
-            return ours_since
-        return self.ended_unknown.get(attempt.id, time.time())
+    def _ended_for_s(self, leased: Leased, attempt: Attempt) -> float:
+        """For how long nothing more can have come of an attempt: it was given up, or its process lost the lane.
+
+        By the steady clock: a wall clock that is put forward must not end a look-up before its time.
+        """
+        now, ended = time.monotonic(), self.ended_unknown.get(attempt.id)
+        if ended is not None:
+            return now - ended
+        open_s = now - self.opened_at
+        return min(open_s, time.time() - leased.since) if leased.since else open_s
 
     async def _intend(self, leased: Leased, target: Target, step: str) -> int:
         message = leased.message
@@ -234,8 +234,14 @@ class Lane:
             self.plan.plan.hash,
             time.time(),
         )
+        # As early as it can be; what ends it later says so.
+        self.ended_unknown[attempt_id] = time.monotonic()
         reach("K14")
         return attempt_id
+
+    async def _close(self, attempt_id: int, outcome: str, evidence: dict[str, str]) -> None:
+        await self.store.close_attempt(attempt_id, outcome, evidence, time.time())
+        self.ended_unknown.pop(attempt_id, None)
 
     def _idempotency_key(self, message: Message, step: str) -> str:
         return idempotency_key(self.store.store_id, message.id, message.received_at, step)
@@ -313,9 +319,7 @@ class Lane:
                 return settling.changed(
                     leased, changed, link, read[0], attempt.id, decision, "found", time.time()
                 )
-            await self.store.close_attempt(
-                attempt.id, "absent", {"readBack": "not written"}, time.time()
-            )
+            await self._close(attempt.id, "absent", {"readBack": "not written"})
         headers = await self._reader(message, target).edition(operation, facts)
         if isinstance(headers, Settlement):
             return headers
@@ -352,7 +356,7 @@ class Lane:
             return settling.review(message, "schemaDrift", "the class has no operation comment")
         if leased.open_attempt is not None:
             # A comment cannot be looked up; said twice is better than not said.
-            await self.store.close_attempt(leased.open_attempt.id, "repeated", {}, time.time())
+            await self._close(leased.open_attempt.id, "repeated", {})
         facts = Facts(target.compiled.binding.config, {}, message.key, link.names(), decision.text)
         headers = await self._reader(message, target).edition(operation, facts)
         if isinstance(headers, Settlement):
@@ -369,9 +373,8 @@ class Lane:
     def _failed(
         self, message: Message, target: Target, attempt_id: int | None, failure: Failure
     ) -> Settlement:
-        now = time.time()
         if failure.effect_unknown and attempt_id is not None:
-            self.ended_unknown[attempt_id] = now
+            self.ended_unknown[attempt_id] = time.monotonic()
         return settling.after_failure(
             message,
             failure,
@@ -379,7 +382,7 @@ class Lane:
             gate=target.gate,
             attempt_id=attempt_id,
             policies=target.compiled.policies,
-            now=now,
+            now=time.time(),
             jitter=self.draw(),
             may_retry_soon=target.budget.has_room(time.monotonic()),
         )

@@ -62,7 +62,7 @@ class PlanRunner:
         self.store = store
         self.rates = Rates(compiled.plan.slo.within)
         self.error: str | None = None
-        self.opened_at = time.time()
+        self.opened_at = time.monotonic()
         self._black_box = black_box
         self._make_outbound = make_outbound
         self._secrets = secrets
@@ -135,7 +135,9 @@ class PlanRunner:
 
     def taken_up(self, applied: Applied) -> None:
         """A person has decided: messages wait again, and given-up attempts are to be looked up."""
-        self._ended_unknown.update(applied.reopened)
+        now, steady = time.time(), time.monotonic()
+        for attempt_id, at in applied.reopened.items():
+            self._ended_unknown[attempt_id] = steady - max(now - at, 0.0)
         self._due.set()
 
     def secret_changed(self, secret_name: str) -> None:
@@ -272,17 +274,9 @@ class PlanRunner:
             self._crashes.ended(number)
         self._black_box.forget("message", number)
 
-    def _forget_the_future(self, leased: Leased, now: float) -> None:
-        """A clock that was set back must not make a look-up wait for what it has shown before."""
-        self.opened_at = min(self.opened_at, now)
-        attempt = leased.open_attempt
-        if attempt is not None and self._ended_unknown.get(attempt.id, now) > now:
-            self._ended_unknown[attempt.id] = now
-
     async def _turn(self, leased: Leased) -> Settlement | None:
         """One turn of a message; None where it was given back without one."""
         number = leased.message.id
-        self._forget_the_future(leased, time.time())
         lane = Lane(self.compiled, self.store, self._targets, self.opened_at, self._ended_unknown)
         try:
             return await Watched(self._black_box.computing("message", number), lane.run(leased))

@@ -133,6 +133,21 @@ async def test_f16_a_clock_that_jumps_delays_nothing_loses_nothing_and_is_told(
     assert run.log().count("the clock was set") >= 2
 
 
+async def test_f16_a_clock_put_forward_does_not_end_a_look_up_before_its_time(
+    tmp_path: Path, seed: int
+) -> None:
+    """The desk has made a ticket that its search does not show yet; an hour has passed by one clock only."""
+    async with storage_run(1, seed, search_lag_s=6.0, settle="8s") as run:
+        flags, set_clock = wall_clock(tmp_path)
+        run.desk.set_faults(hang_after_next=1)
+        await run.start(*flags)
+        run.send()
+        await run.until("it is looked up", lambda: '"lookingUp"' in run.log())
+        set_clock(3600.0)
+        verdict = await run.finish()
+    assert verdict.clean, verdict
+
+
 async def test_f17_another_monotonic_clock_after_each_restart_changes_nothing(seed: int) -> None:
     """A node that has run for a day, then one that has just started, then the first again."""
     async with storage_run(80, seed) as run:

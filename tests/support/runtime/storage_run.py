@@ -127,12 +127,17 @@ def open_files(pid: int) -> int:
 
 @asynccontextmanager
 async def storage_run(
-    events: int, seed: int, *, answer_within_s: float = 5.0, search_lag_s: float = 0.2
+    events: int,
+    seed: int,
+    *,
+    answer_within_s: float = 5.0,
+    search_lag_s: float = 0.2,
+    settle: str = "1s",
 ) -> AsyncIterator[StorageRun]:
     """Everything but the worker, which a test starts with its fault."""
     with HelpdeskSimulator() as desk:
         desk.set_faults(search_lag_s=search_lag_s, seed=seed)
-        plan = alerts_to_helpdesk(desk.url, settle="1s", timeout="2s", concurrency=16)
+        plan = alerts_to_helpdesk(desk.url, settle=settle, timeout="2s", concurrency=16)
         secrets = {
             "alertmanager-token": {"token": SOURCE_TOKEN},
             "helpdesk-token": {"token": desk.token},
