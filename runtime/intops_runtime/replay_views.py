@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from intops_runtime.core.compiled import CompiledPlan
-from intops_runtime.core.replaying import Comparison, made_of, personal_names
+from intops_runtime.core.made import made_of, personal_names
+from intops_runtime.core.replaying import Comparison
 from intops_runtime.core.reporting import rfc3339
 from intops_runtime.edges.store.queries import Filter
 from intops_runtime.runner import PlanRunner
