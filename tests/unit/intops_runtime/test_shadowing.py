@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,6 +209,26 @@ def test_a_crash_is_counted_and_goes_no_further(tmp_path: Path) -> None:
     (found,) = trial.disagreements()
     assert (found.result, found.messages) == ("error", 2)
     assert "ZeroDivisionError" in found.detail
+
+
+class Slow(Trial):
+    """A trial that takes longer over one message than trials may take at once."""
+
+    def look(self, *given: Any) -> None:
+        time.sleep(Allowance().at_once_s * 1.2)
+        super().look(*given)
+
+
+def test_a_slow_shadow_is_not_shown_every_message_and_says_so(tmp_path: Path) -> None:
+    """The next deliveries wait for it once, and not for each alert."""
+    compiled = plan(SOURCE, lambda spec: None)
+    shadows = Shadows(compiled, BlackBox(tmp_path, flow="itsm/alerts"))
+    shadows.trials = [Slow(compiled, compiled.plan.bindings_of("source")[0], 0.0)]
+    given = delivery("warning", "critical", "minor")
+
+    asyncio.run(shadows.compare([given], [intake(compiled, given, now=NOW)], NOW))
+
+    assert shadows.trials[0].counts == {"same": 1, "skipped": 2}
 
 
 def test_a_trial_that_the_worker_died_of_three_times_is_over_until_the_plan_changes(
