@@ -35,6 +35,8 @@ from intops_runtime.core.reporting import rfc3339
 # A person reads no more fields, and a report stays small; what is beyond is counted.
 MAX_FIELDS: Final = 20
 _LONGEST_WORDS: Final = 300
+# Below an open map, such as labels, the sender chooses the names.
+_LONGEST_PATH: Final = 200
 _FAILURES: Final = ("error", "drift", "unmapped")
 
 Outcome = Literal["same", "differs", "drift", "unmapped", "error", "skipped"]
@@ -161,7 +163,7 @@ class Trial:
             stopped=self.stopped,
             fields=[
                 ShadowField(
-                    path=one.path,
+                    path=one.path[:_LONGEST_PATH],
                     result=one.result,
                     messages=one.messages,
                     since=rfc3339(one.since),
