@@ -13,7 +13,7 @@ from intops_cli.output import FORMATS, say
 from intops_cli.worker_client import Refused, WorkerUnavailable
 
 COMMANDS = (
-    "run", "validate", "test", "replay", "get", "messages", "trace", "record", "review", "audit", "explain",
+    "run", "validate", "test", "replay", "shadow", "get", "messages", "trace", "record", "review", "audit", "explain",
     "store", "version",
 )  # fmt: skip
 

@@ -22,6 +22,8 @@ from intops_cli.worker_client import REPLAY_TIMEOUT_S, Refused, WorkerUnavailabl
 
 TIMEOUT_S: Final = 15.0
 POLL_S: Final = 0.5
+IN_MEMORY: Final = frozenset({"/shadow"})
+"""Questions about what each replica keeps for itself, which all are asked; a store they share."""
 SUMMARY: Final = 300
 """Signs of an answer that is no JSON, which are shown."""
 
@@ -58,7 +60,7 @@ class ClusterAccess:
         """
         parameters = {name: str(value) for name, value in query.items() if value is not None}
         listed: list[Any] | None = None
-        for pod in self._pods(query.get("flow")):
+        for pod in self._pods(query.get("flow"), every=path in IN_MEMORY):
             answer = self._ask_pod(pod, path, parameters, given)
             if isinstance(answer, list):
                 listed = (listed or []) + answer
@@ -128,8 +130,8 @@ class ClusterAccess:
     def _place(self) -> tuple[str, str, str, str]:
         return names.GROUP, names.VERSION, self.namespace, FLOW_ACTION.plural
 
-    def _pods(self, flow: str | None) -> list[str]:
-        """One running worker of each Flow that is meant: replicas share their store."""
+    def _pods(self, flow: str | None, *, every: bool = False) -> list[str]:
+        """One running worker of each Flow that is meant, since replicas share their store; or every one."""
         selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW}"
         if flow is not None:
             selector += f"={flow}"
@@ -139,7 +141,8 @@ class ClusterAccess:
         chosen: dict[str, str] = {}
         for pod in sorted(found, key=lambda pod: pod.metadata.name):
             if pod.status.phase == "Running" and pod.metadata.deletion_timestamp is None:
-                chosen.setdefault(pod.metadata.labels[names.LABEL_FLOW], pod.metadata.name)
+                name = pod.metadata.name
+                chosen.setdefault(name if every else pod.metadata.labels[names.LABEL_FLOW], name)
         if not chosen:
             whose = f'Flow "{flow}"' if flow else "any Flow"
             raise WorkerUnavailable(

@@ -56,6 +56,7 @@ class BoundSystem:
     connector: ConnectorSpec | None = None
     class_: Resource | None = None
     mapping: UsedMapping | None = None
+    shadow: UsedMapping | None = None
 
     @property
     def class_spec(self) -> ConnectorClassSpec | None:
@@ -200,21 +201,24 @@ def _with_mapping(
     resources: Resources,
     breaches: list[tuple[str, Breach]],
 ) -> BoundSystem:
-    used: UsedMapping | None = None
-    for name, path in (
-        (system.binding.reverse_mapping, "reverseMapping"),
-        (system.binding.mapping, "mapping"),
-    ):
+    found: dict[str, UsedMapping] = {}
+    losses = {
+        "reverseMapping": (system.binding.reverse_mapping, "cannot be translated"),
+        "mapping": (system.binding.mapping, "cannot be translated"),
+        "shadow": (system.binding.shadow, "cannot be compared with what it would make of them"),
+    }
+    for path, (name, loss) in losses.items():
         if name is None:
             continue
         resource = resources.get("Mapping", flow.ref.namespace, name)
         if resource is None:
             ref = Ref("Mapping", flow.ref.namespace, name)
-            why = f'messages of "{system.binding.name}" cannot be translated'
+            why = f'messages of "{system.binding.name}" {loss}'
             place = f"{system.path}.{path}"
             breaches.append((REFERENCE, missing_object(ref, resources, place, why)))
-        elif path == "mapping":
-            used = UsedMapping(name, cast("MappingSpec", resource.spec), resource)
+        else:
+            found[path] = UsedMapping(name, cast("MappingSpec", resource.spec), resource)
+    used = found.get("mapping")
     if system.binding.mapping is None and system.role is not None and system.role.mapping != "none":
         model = model_in if system.role.mapping == "in" else model_out
         used = class_mapping(system, system.role.mapping, model.label if model else "")
@@ -226,6 +230,7 @@ def _with_mapping(
         system.connector,
         system.class_,
         used,
+        found.get("shadow"),
     )
 
 

@@ -28,7 +28,7 @@ def _named(resource: Resource) -> Iterator[Ref]:
             for bindings in flow.roles.values():
                 for binding in bindings:
                     yield Ref("Connector", namespace, binding.connector)
-                    for name in (binding.mapping, binding.reverse_mapping):
+                    for name in (binding.mapping, binding.reverse_mapping, binding.shadow):
                         if name is not None:
                             yield Ref("Mapping", namespace, name)
         case MappingSpec() as mapping:

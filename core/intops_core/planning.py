@@ -101,7 +101,8 @@ def _closure(facts: FlowFacts, resources: Resources) -> list[Resource]:
         namespace = facts.flow.ref.namespace
         take(resources.get("Connector", namespace, system.binding.connector))
         take(system.class_)
-        take(system.mapping.carrier if system.mapping else None)
+        for used in (system.mapping, system.shadow):
+            take(used.carrier if used else None)
         if system.binding.reverse_mapping is not None:
             take(resources.get("Mapping", namespace, system.binding.reverse_mapping))
     return list(found.values())
@@ -254,6 +255,8 @@ def _binding(
         in_=used if direction == "in" else reverse,
         out=used if direction == "out" else reverse if direction == "in" else None,
         mapping_name=system.mapping.name if system.mapping else None,
+        shadow=blobs.mapping(system.shadow) if system.shadow else None,
+        shadow_name=system.shadow.name if system.shadow else None,
         timeout=system.binding.timeout,
         on_failure=system.binding.on_failure,
         delivery=system.binding.delivery or "atLeastOnce",

@@ -27,6 +27,11 @@ class Binding(ApiModel):
     """Connector in the same namespace."""
     mapping: ObjectName | None = None
     """Mapping in the same namespace; the class's own for the Pattern's model if absent."""
+    shadow: ObjectName | None = None
+    """Mapping that is tried beside `mapping` on live messages, between the same ends, before it takes over.
+
+    What it makes of them is compared and counted (`intops shadow FLOW`), never stored and never sent.
+    """
     reverse_mapping: ObjectName | None = None
     """Mapping for the way back, where status comes back."""
     on_failure: Literal["continue", "hold", "review"] | None = None
@@ -242,6 +247,25 @@ class FlowSpec(ApiModel):
     """Capture, but do not poll or deliver."""
 
 
+class ShadowStatus(ApiModel):
+    """How a Mapping on trial does beside the one that decides, since the plan was loaded."""
+
+    binding: str
+    """Name of the binding."""
+    mapping: str
+    """The Mapping on trial."""
+    compared: int = 0
+    """Messages that went through both."""
+    differing: int = 0
+    """Messages of these in which a field would get another value."""
+    failing: int = 0
+    """Messages of these that the Mapping on trial cannot map."""
+    since: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When the trial began; a new plan and a restart of the worker begin it anew."""
+    stopped: str | None = None
+    """Why nothing is compared any more."""
+
+
 class FlowStatus(ApiModel):
     """What intops observed about a Flow: whether its messages arrive."""
 
@@ -279,5 +303,7 @@ class FlowStatus(ApiModel):
     """Connectors that messages come from."""
     target: str | None = None
     """Connectors that messages go to."""
+    shadows: list[ShadowStatus] = Field(default_factory=list, max_length=16)
+    """Mappings on trial, those that fail or differ first."""
     capture_url: str | None = None
     """Address inside the cluster where senders deliver."""

@@ -63,6 +63,9 @@ class PlanBinding(ApiModel):
     in_: str | None = Field(default=None, alias="in")
     out: str | None = None
     mapping_name: str | None = None
+    shadow: str | None = None
+    """Blob of the Mapping that is tried beside the one of the role's direction; decides nothing."""
+    shadow_name: str | None = None
     timeout: str | None = None
     on_failure: Literal["continue", "hold", "review"] | None = None
     delivery: Literal["atLeastOnce", "atMostOnce"] = "atLeastOnce"

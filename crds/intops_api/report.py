@@ -112,6 +112,51 @@ class Finding(ApiModel):
     since: str | None = None
 
 
+ShadowResult = Literal["differs", "mends", "drift", "unmapped", "error"]
+
+
+class ShadowField(ApiModel):
+    """One field over which a Mapping on trial disagrees. Its values stay with the worker."""
+
+    path: str
+    """Field of the record or of what a target is written; empty where none can be named."""
+    result: ShadowResult
+    messages: int
+    since: str | None = None
+
+
+class ShadowReport(ApiModel):
+    """What a Mapping on trial would have made of the messages since its plan was loaded."""
+
+    binding: str
+    mapping: str
+    since: str | None = None
+    same: int = 0
+    differing: int = 0
+    """Messages with another value in a field, or that fail now and would not."""
+    drift: int = 0
+    """Messages whose form it does not recognise."""
+    unmapped: int = 0
+    """Messages that would wait for a person, or be refused, for a value."""
+    error: int = 0
+    """Messages over which it crashed."""
+    skipped: int = 0
+    """Messages that were not compared, because comparing had used up its share of the time."""
+    stopped: str | None = None
+    """Why nothing is compared any more, in a sentence."""
+    fields: list[ShadowField] = Field(default_factory=list)
+    further: int = 0
+    """Disagreements about fields beyond those that are listed."""
+
+    @property
+    def failing(self) -> int:
+        return self.drift + self.unmapped + self.error
+
+    @property
+    def compared(self) -> int:
+        return self.same + self.differing + self.failing
+
+
 class PlanReport(ApiModel):
     flow: ReportFlow
     active: str | None = None
@@ -127,6 +172,7 @@ class PlanReport(ApiModel):
     findings: list[Finding] = Field(default_factory=list)
     variants: dict[str, dict[str, int]] = Field(default_factory=dict)
     """Messages since the worker started, by source binding and recognised form of the payload."""
+    shadows: list[ShadowReport] = Field(default_factory=list)
     actions: list[ActionReport] = Field(default_factory=list)
     """Answers to the decisions that stand beside the plan now."""
 

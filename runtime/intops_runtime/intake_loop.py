@@ -20,6 +20,7 @@ from intops_runtime.core.messages import Delivery, IntakeResult
 from intops_runtime.edges.black_box import BlackBox
 from intops_runtime.edges.clock import utc_now
 from intops_runtime.edges.store.base import PASSING, STORE_RETRY_S, Fenced, Store
+from intops_runtime.shadows import Shadows
 
 log = logging.getLogger("intops.worker")
 
@@ -46,6 +47,7 @@ class IntakeLoop:
         on_split: Callable[[list[IntakeResult]], None],
     ) -> None:
         self.watches = watches(compiled)
+        self.shadows = Shadows(compiled, black_box)
         self._compiled = compiled
         self._store = store
         self._black_box = black_box
@@ -62,6 +64,7 @@ class IntakeLoop:
         self._compiled = compiled
         # What was odd for the old Mapping may be known to the new one.
         self.watches = watches(compiled)
+        self.shadows.switch(compiled)
         self._arrived.set()
 
     async def run(self) -> None:
@@ -98,6 +101,7 @@ class IntakeLoop:
         for result in results:
             self._black_box.forget("delivery", result.delivery_id)
         self._on_split(results)
+        await self.shadows.compare(deliveries, results, now)
 
     def _split(self, delivery: Delivery, now: datetime) -> IntakeResult:
         """What a delivery contains, or the delivery as it is for a person."""

@@ -96,10 +96,17 @@ DRIFT: Final = MetricDoc(
     (*_FLOW, "severity"),
     "Changes of payloads seen in the last hour: critical, warning, info.",
 )
+SHADOW: Final = MetricDoc(
+    "intops_shadow",
+    "counter",
+    (*_FLOW, "binding", "result"),
+    "Messages on which a Mapping on trial was compared, since its plan was loaded: same, differs, drift, "
+    "unmapped, error; or skipped for want of time.",
+)
 
 METRICS: Final = (
     RECEIVED, SETTLED, IN_STATE, IMBALANCE, DELIVERIES, OLDEST, LAST_DELIVERED, GATE, FILL, FENCED,
-    PLAN_ERROR, VARIANTS, DRIFT,
+    PLAN_ERROR, VARIANTS, DRIFT, SHADOW,
 )  # fmt: skip
 
 
@@ -150,6 +157,13 @@ class WorkerCollector(Collector):
             for severity in ("critical", "warning", "info"):
                 drifts = [f for f in report.findings if f.severity == severity]
                 put(DRIFT, [*flow, severity], len(drifts))
+            for shadow in report.shadows:
+                for result, count in (
+                    ("same", shadow.same), ("differs", shadow.differing), ("drift", shadow.drift),
+                    ("unmapped", shadow.unmapped), ("error", shadow.error),
+                    ("skipped", shadow.skipped),
+                ):  # fmt: skip
+                    put(SHADOW, [*flow, shadow.binding, result], count)
             for connector in report.connectors:
                 put(
                     GATE,

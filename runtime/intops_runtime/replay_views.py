@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from intops_runtime.core.compiled import CompiledPlan
-from intops_runtime.core.replaying import Comparison, made_of, personal_names
+from intops_runtime.core.made import made_of, personal_names
+from intops_runtime.core.replaying import Comparison
 from intops_runtime.core.reporting import rfc3339
 from intops_runtime.edges.store.queries import Filter
 from intops_runtime.runner import PlanRunner
@@ -55,14 +56,14 @@ async def replay_view(
         "failures": [
             {
                 "turn": fate.turn, "class": fate.failure, "detail": fate.detail, "path": fate.path,
-                "messages": fate.messages, "example": await _number(runner, fate.example),
+                "messages": fate.messages, "example": await message_number(runner, fate.example),
             }
             for fate in found.fates()
         ],
         "changes": [
             {
                 "field": change.field, "now": change.before, "candidate": change.after,
-                "messages": change.messages, "example": await _number(runner, change.example),
+                "messages": change.messages, "example": await message_number(runner, change.example),
             }
             for change in found.changes()
         ],
@@ -70,7 +71,7 @@ async def replay_view(
     }  # fmt: skip
 
 
-async def _number(runner: PlanRunner, example: tuple[int, int]) -> int | None:
+async def message_number(runner: PlanRunner, example: tuple[int, int]) -> int | None:
     """Number of the message that an item of a delivery has become; None where there is none."""
     delivery, item = example
     rows = await runner.store.messages(Filter(delivery=delivery, limit=1000), time.time())

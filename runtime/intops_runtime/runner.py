@@ -15,6 +15,7 @@ from intops_runtime.core.decisions import Applied
 from intops_runtime.core.drift import DriftWatch
 from intops_runtime.core.failpoints import reach
 from intops_runtime.core.messages import Accepted, IntakeResult, Leased, Settlement, State
+from intops_runtime.core.shadowing import Trial
 from intops_runtime.edges.black_box import BlackBox, Watched
 from intops_runtime.edges.outbound import Outbound
 from intops_runtime.edges.store.base import (
@@ -98,6 +99,11 @@ class PlanRunner:
     def watches(self) -> dict[str, DriftWatch]:
         """What has been seen of the payloads of each source."""
         return self._intake.watches
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Mappings on trial, with what they would have made of the messages."""
+        return self._intake.shadows.trials
 
     @property
     def targets(self) -> dict[str, Target]:

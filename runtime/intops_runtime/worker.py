@@ -344,6 +344,7 @@ class Worker:
             told(runner.watches.values(), now),
             {source: watch.variants for source, watch in runner.watches.items()},
             inbox.reports if inbox is not None else (),
+            [trial.report() for trial in runner.trials],
         )
 
     def _not_ready(self) -> str | None:

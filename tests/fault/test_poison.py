@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from intops_api.report import PlanReport
 from intops_runtime.core.crashes import TRIES
 from support.peers.process import free_port, wait_until
-from support.runtime.flows import EXAMPLE, alerts_to_helpdesk
+from support.runtime.flows import EXAMPLE, alerts_to_helpdesk, put_on_trial
 from support.runtime.worker_process import WorkerProcess
 from support.simulators.launcher import HelpdeskSimulator
 
@@ -25,12 +26,15 @@ DEADLY = "deadly"
 OTHERS = 5
 
 
+Edit = Callable[[list[dict[str, Any]]], None]
+
+
 class Patient:
     """A worker that dies again and again, started anew as kubelet would, and its desk."""
 
-    def __init__(self, desk: HelpdeskSimulator) -> None:
+    def __init__(self, desk: HelpdeskSimulator, edit: Edit | None = None) -> None:
         self.desk = desk
-        self.plan = alerts_to_helpdesk(desk.url, concurrency=4)
+        self.plan = alerts_to_helpdesk(desk.url, concurrency=4, edit=edit)
         self.console = free_port("127.0.0.1")
         secrets = {
             "alertmanager-token": {"token": SOURCE_TOKEN},
@@ -96,10 +100,10 @@ class Patient:
 
 
 @asynccontextmanager
-async def patient() -> AsyncIterator[Patient]:
-    """A worker and its desk, both gone afterwards."""
+async def patient(edit: Edit | None = None) -> AsyncIterator[Patient]:
+    """A worker and its desk, both gone afterwards; `edit` changes the manifests."""
     with HelpdeskSimulator() as desk:
-        found = Patient(desk)
+        found = Patient(desk, edit)
         with found.worker:
             yield found
 
@@ -181,7 +185,45 @@ async def test_f44_kills_from_outside_are_no_fault_of_the_message_that_waits_for
         assert [t["Subject"] for t in ill.desk.tickets()] == ["innocent"]
 
 
-async def test_f44_without_its_black_box_the_worker_dies_for_ever() -> None:
+def on_trial(manifests: list[dict[str, Any]]) -> None:
+    """The source's Mapping has a copy of itself as its shadow."""
+    put_on_trial(manifests, "alertmanager-to-event", lambda spec: None)
+
+
+async def test_f44_a_shadow_that_the_worker_dies_of_three_times_is_over_and_costs_no_message() -> (
+    None
+):
+    """What the trial was shown is stored by then: each alert becomes its ticket, and the last harms nobody."""
+    titles = [f"a {DEADLY} alert {number}" for number in range(TRIES + 1)]
+    async with patient(on_trial) as ill:
+        for title in titles[:TRIES]:
+            await ill.start("--shadow-dies-of", DEADLY)
+            await ill.send(title)
+            await ill.dies()
+
+        await ill.start("--shadow-dies-of", DEADLY)
+        await ill.send(titles[-1])
+        await asyncio.to_thread(
+            wait_until, lambda: ill.report().store.done == len(titles), what="tickets"
+        )
+
+        assert not ill.worker.exited()
+        assert sorted(t["Subject"] for t in ill.desk.tickets()) == titles
+        (shadow,) = ill.report().shadows
+        assert f"died {TRIES} times while it tried Mapping" in (shadow.stopped or "")
+        assert ill.review() == []
+
+
+async def test_f44_without_its_black_box_a_shadow_kills_the_worker_for_ever() -> None:
+    """The control: what decides nothing would keep a Flow from its messages."""
+    async with patient(on_trial) as ill:
+        for number in range(TRIES + 1):
+            await ill.start("--shadow-dies-of", DEADLY, "--without", "black-box")
+            await ill.send(f"a {DEADLY} alert {number}")
+            await ill.dies()
+
+
+async def test_f44_without_its_black_box_the_the_worker_dies_for_ever() -> None:
     """The control: nobody remembers what it was."""
     flags = ("--die-of", DEADLY, "--without", "black-box")
     async with patient() as ill:

@@ -22,6 +22,7 @@ from intops_core.rules.mappings import (
     says_what_it_means,
 )
 from intops_core.rules.rule import BuiltInRule
+from intops_core.rules.shadows import shadow_problem
 
 # Filled by the engine itself, whatever the Mappings say.
 ENGINE_FIELDS: Final = {"episodes": frozenset({"correlationKey"})}
@@ -99,6 +100,7 @@ def systems_can_play_their_roles(facts: FlowFacts) -> Iterator[Breach]:
 def mappings_lead_through_the_models(facts: FlowFacts) -> Iterator[Breach]:
     """COM-04: each binding is mapped to or from the Pattern's models."""
     for system in facts.systems:
+        yield from shadow_problem(system)
         role, spec, class_ = system.role, system.class_spec, system.class_
         model = _model_of(facts, role)
         if (

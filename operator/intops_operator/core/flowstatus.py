@@ -4,16 +4,19 @@ Called by the reconciler after `judging`.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from intops_api.flow import FlowSpec, FlowStatus
+from intops_api.flow import FlowSpec, FlowStatus, ShadowStatus
+from intops_api.report import ShadowReport
 from intops_operator.core.children.service import capture_url
 from intops_operator.core.facts import Counts, FlowFacts
 from intops_operator.core.judging import Judged
 
+MAX_SHADOWS: Final = 16
+"""The schema takes no more."""
 NUMBERS = (
     "backlog", "oldestAt", "review", "slo", "lastDeliveredAt", "received", "done", "dropped",
-    "discarded", "deliveredPerHour", "failedPerHour",
+    "discarded", "deliveredPerHour", "failedPerHour", "shadows",
 )  # fmt: skip
 
 
@@ -32,10 +35,13 @@ def flow_status(facts: FlowFacts, judged: Judged, written: Mapping[str, Any]) ->
         target=_connectors(spec, "target"),
         capture_url=_capture_url(facts),
     ).to_wire()
+    del wire["shadows"]  # an empty list says nothing
     if judged.counts is None:
         wire |= {key: written[key] for key in NUMBERS if key in written}
     else:
         wire |= numbers(judged.counts)
+        if found := shadows(facts):
+            wire["shadows"] = [shadow.to_wire() for shadow in found]
     return wire
 
 
@@ -55,6 +61,29 @@ def numbers(counts: Counts) -> dict[str, Any]:
         "failedPerHour": counts.failed_per_hour,
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def shadows(facts: FlowFacts) -> list[ShadowStatus]:
+    """Mappings on trial under the wanted plan, counts of all workers together; what fails or differs first."""
+    wanted = facts.plan.hash if facts.plan else None
+    found: dict[tuple[str, str], list[ShadowReport]] = {}
+    for report in facts.reports:
+        for shadow in report.shadows if report.active == wanted else ():
+            found.setdefault((shadow.binding, shadow.mapping), []).append(shadow)
+    summed = [
+        ShadowStatus(
+            binding=binding,
+            mapping=mapping,
+            compared=sum(one.compared for one in each),
+            differing=sum(one.differing for one in each),
+            failing=sum(one.failing for one in each),
+            since=min((one.since for one in each if one.since), default=None),
+            stopped=next((one.stopped for one in each if one.stopped), None),
+        )
+        for (binding, mapping), each in found.items()
+    ]
+    summed.sort(key=lambda s: (not s.failing, not s.differing, s.binding))
+    return summed[:MAX_SHADOWS]
 
 
 def _share(good: int, total: int) -> str | None:

@@ -242,13 +242,23 @@ def imported(line: Mapping[str, Any]) -> Row:
 
 
 def plan_entry(plan: FlowPlan) -> Entry:
-    """What the audit chain says of a plan that is taken into use: all that it maps with, by hash."""
+    """What the audit chain says of a plan that is taken into use: all that it maps with, by hash.
+
+    A Mapping on trial decides nothing, and so stands apart.
+    """
+    deciding = {plan.transform, *(b.in_ for b in plan.bindings), *(b.out for b in plan.bindings)}
     facts = {
         "plan": plan.hash,
         "pattern": plan.pattern,
         "generation": plan.flow.generation or None,
-        "mappings": {blob.name: name for name, blob in sorted(plan.blobs.mappings.items())},
+        "mappings": {
+            blob.name: name
+            for name, blob in sorted(plan.blobs.mappings.items())
+            if name in deciding
+        },
         "classes": {blob.name: name for name, blob in sorted(plan.blobs.classes.items())},
         "models": {blob.name: name for name, blob in sorted(plan.blobs.models.items())},
     }
+    if shadows := {b.shadow_name or "": b.shadow for b in plan.bindings if b.shadow}:
+        facts["shadows"] = shadows
     return Entry("planLoaded", facts)

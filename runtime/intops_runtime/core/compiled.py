@@ -5,7 +5,7 @@ Called when a plan is loaded; the old plan runs on if this one cannot be compile
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from intops_api.common import duration_s
@@ -106,6 +106,8 @@ class CompiledPlan:
     """What happens to messages for reasons that are no target's."""
     notifiers: dict[str, CompiledSystem] = field(default_factory=dict)
     """Channels on which people are told."""
+    shadows: dict[str, "CompiledPlan | str"] = field(default_factory=dict)
+    """Binding with a Mapping on trial → this plan with it in place, or why that cannot be used."""
 
     def route(self, record: Mapping[str, Any]) -> CompiledRoute | None:
         """The first route that matches; an expression over a missing field does not match."""
@@ -182,10 +184,34 @@ def _compile(plan: FlowPlan) -> CompiledPlan:
         for b in plan.bindings_of("notifier")
         if b.endpoint is not None
     }
-    return CompiledPlan(
+    compiled = CompiledPlan(
         plan, sources, targets, transform, routes, in_name, out_name,
         dict(model_out.transitions), effective_policies(plan.errors), notifiers,
     )  # fmt: skip
+    shadows = {
+        b.name: _on_trial(compiled, b, classes)
+        for b in plan.bindings
+        if b.shadow is not None and b.role in ("source", "target")
+    }
+    return replace(compiled, shadows=shadows)
+
+
+def _on_trial(
+    compiled: CompiledPlan, binding: PlanBinding, classes: dict[str, CompiledClass]
+) -> CompiledPlan | str:
+    """The plan with the shadow of one binding in place. A bad shadow must not stop the plan itself."""
+    plan = compiled.plan
+    try:
+        if binding.role == "source":
+            tried = binding.model_copy(update={"in_": binding.shadow})
+            record = Record(plan.blobs.models[plan.model_in.blob].spec.fields)
+            sources = {**compiled.sources, binding.name: _source(plan, tried, record)}
+            return replace(compiled, sources=sources)
+        tried = binding.model_copy(update={"out": binding.shadow})
+        target = _target(plan, tried, classes, compiled.out_name)
+        return replace(compiled, targets={**compiled.targets, binding.name: target})
+    except (ExpressionError, MappingError, PlanRejected, KeyError) as error:
+        return f'Mapping "{binding.shadow_name}" cannot be tried: {error}.'
 
 
 def _source(plan: FlowPlan, binding: PlanBinding, target: Record) -> CompiledSource:

@@ -24,7 +24,9 @@ _DEDUP_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class _Malformed(Exception):
+class Malformed(Exception):
+    """A body that holds no messages; `reason` is a sentence."""
+
     reason: str
 
 
@@ -43,21 +45,26 @@ def intake(
     if source is None:
         return _unbound(plan, delivery)
     try:
-        payload, items = _split(source, delivery)
-    except _Malformed as error:
+        payload, items = split(source, delivery)
+    except Malformed as error:
         message = _for_review(
             plan, delivery, 0, None, "payloadMalformed", error.reason, None, reason="malformed"
         )
         return IntakeResult(delivery.id, (message,), malformed=error.reason)
-    stamp = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    stamp = stamp_of(now)
     watch = (watches or {}).get(delivery.source)
     return IntakeResult(
         delivery.id,
         tuple(
-            _message(plan, source, delivery, index, item, payload, stamp, watch)
+            message_of(plan, source, delivery, index, item, payload, stamp, watch)
             for index, item in enumerate(items)
         ),
     )
+
+
+def stamp_of(now: datetime) -> str:
+    """The moment of mapping as expressions see it."""
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def set_aside(plan: CompiledPlan, delivery: Delivery, words: str) -> IntakeResult:
@@ -75,13 +82,18 @@ def _unbound(plan: CompiledPlan, delivery: Delivery) -> IntakeResult:
     return IntakeResult(delivery.id, (message,))
 
 
-def _split(source: CompiledSource, delivery: Delivery) -> tuple[Any, list[Any]]:
+def split(source: CompiledSource, delivery: Delivery) -> tuple[Any, list[Any]]:
+    """The whole payload of a delivery, and the items in it.
+
+    Raises:
+        Malformed: it cannot be read, or has no items where its class expects them.
+    """
     if delivery.damaged:
-        raise _Malformed("The stored body no longer matches its checksum; the volume is damaged.")
+        raise Malformed("The stored body no longer matches its checksum; the volume is damaged.")
     try:
         payload = orjson.loads(delivery.body)
     except orjson.JSONDecodeError as error:
-        raise _Malformed(f"The body is not JSON: {error}.") from error
+        raise Malformed(f"The body is not JSON: {error}.") from error
     if source.items is None:
         return payload, [payload]
     if source.items_at is not None and isinstance(found := source.items_at(payload), list):
@@ -90,15 +102,15 @@ def _split(source: CompiledSource, delivery: Delivery) -> tuple[Any, list[Any]]:
     try:
         items = source.items.evaluate(scope)
     except EvaluationError as error:
-        raise _Malformed(
+        raise Malformed(
             f"The body has no list of messages where the class expects one: {error.message}."
         ) from error
     if not isinstance(items, list):
-        raise _Malformed("What the class takes for the list of messages is no list.")
+        raise Malformed("What the class takes for the list of messages is no list.")
     return payload, items
 
 
-def _message(
+def message_of(
     plan: CompiledPlan,
     source: CompiledSource,
     delivery: Delivery,
@@ -106,8 +118,12 @@ def _message(
     item: Any,
     payload: Any,
     stamp: str,
-    watch: DriftWatch | None,
+    watch: DriftWatch | None = None,
 ) -> NewMessage:
+    """One item of a delivery as a message: mapped and with its key, or set aside for a person.
+
+    `stamp` is now, RFC 3339.
+    """
     dedup = _dedup(source, delivery.headers, item, payload)
     result = source.mapping.apply(Source(item, payload, delivery.headers, stamp))
     if watch is not None:

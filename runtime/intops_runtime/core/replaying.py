@@ -4,47 +4,16 @@ Pure. Called by the console for `intops replay --dry-run`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import orjson
 
-from intops_core.records import ABSENT, leaves
-from intops_runtime.core.compiled import CompiledPlan
-from intops_runtime.core.intake import intake
-from intops_runtime.core.masking import (
-    MASK,
-    personal_in_native,
-    personal_in_original,
-    personal_in_record,
-    without_values,
-)
-from intops_runtime.core.messages import Delivery, NewMessage
-from intops_runtime.core.shaping import Unshaped, shape
-
-Turn = Literal["breaks", "mends", "appears", "vanishes"]
+from intops_runtime.core.made import Made, Turn, differing, shown, turned
 
 # A person reads no more, and an answer stays small; what is beyond is counted.
 MAX_GROUPS: Final = 200
-_LONGEST_VALUE: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a plan makes of one item.
-
-    Attributes:
-        values: Field → value: the correlation key, the canonical record, and what the target is written.
-        failure: Class of the error that would set it aside; None where it could be sent.
-        detail: The words of that error, without personal values.
-    """
-
-    values: Mapping[str, Any]
-    failure: str | None = None
-    detail: str = ""
-    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +82,7 @@ class Comparison:
 
     def _compare(self, where: tuple[int, int], now: Made | None, then: Made | None) -> bool:
         """Note how they differ; whether they do."""
-        turn = _turn(now, then)
+        turn = turned(now, then)
         if turn is not None:
             told = now if turn == "mends" else then
             self._turned[turn] += 1
@@ -121,14 +90,10 @@ class Comparison:
             return True
         if now is None or then is None or now.failure is not None:
             return False
-        differing = [
-            (name, now.values.get(name, ABSENT), then.values.get(name, ABSENT))
-            for name in sorted(now.values.keys() | then.values.keys())
-            if now.values.get(name, ABSENT) != then.values.get(name, ABSENT)
-        ]
-        noted = [self._note_change(where, *found) for found in differing]
+        found = differing(now, then)
+        noted = [self._note_change(where, *one) for one in found]
         self.further += 0 if all(noted) else 1
-        return bool(differing)
+        return bool(found)
 
     def _note_fate(self, turn: Turn, where: tuple[int, int], told: Made | None) -> None:
         failure, detail = (told.failure, told.detail) if told is not None else (None, "")
@@ -141,81 +106,13 @@ class Comparison:
             self._fates[key] = Fate(turn, failure, detail, path, 1, where)
 
     def _note_change(self, where: tuple[int, int], name: str, before: Any, after: Any) -> bool:
-        hidden = any(name == one or name.startswith(f"{one}.") for one in self.personal)
-        shown = _shown(before, hidden=hidden), _shown(after, hidden=hidden)
-        key = (name, orjson.dumps(shown[0], default=str), orjson.dumps(shown[1], default=str))
+        old, new = (shown(name, value, self.personal) for value in (before, after))
+        key = (name, orjson.dumps(old, default=str), orjson.dumps(new, default=str))
         known = self._changes.get(key)
         if known is not None:
             self._changes[key] = replace(known, messages=known.messages + 1)
         elif len(self._changes) < MAX_GROUPS:
-            self._changes[key] = Change(name, shown[0], shown[1], 1, where)
+            self._changes[key] = Change(name, old, new, 1, where)
         else:
             return False
         return True
-
-
-def made_of(plan: CompiledPlan, delivery: Delivery, now: datetime) -> list[Made]:
-    """Everything that a plan makes of one delivery, up to the request that it would send."""
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return [
-        _made(plan, delivery.source, message, stamp)
-        for message in intake(plan, delivery, now=now).messages
-    ]
-
-
-def personal_names(plan: CompiledPlan) -> set[str]:
-    """Personal fields by the names that `Made.values` gives them."""
-    found = {f"{plan.in_name}.{path}" for path in personal_in_record(plan)}
-    for binding in plan.targets:
-        found |= {f"{binding}.{path}" for path in personal_in_native(plan, binding)}
-    return found
-
-
-def _made(plan: CompiledPlan, source: str, message: NewMessage, stamp: str) -> Made:
-    if message.record is None:
-        said = message.detail or ""
-        return _failed(plan, source, message, message.error_class or "", said, message.path, {})
-    values = {"correlationKey": message.key, **_named(plan.in_name, leaves(message.record))}
-    shaped = shape(plan, message.key, message.record, stamp)
-    if isinstance(shaped, Unshaped):
-        return _failed(plan, source, message, "validation", shaped.message, shaped.path, values)
-    target = shaped.target.binding.name
-    return Made({**values, "route": shaped.route, **_named(target, leaves(shaped.record))})
-
-
-def _failed(
-    plan: CompiledPlan,
-    source: str,
-    message: NewMessage,
-    failure: str,
-    detail: str,
-    path: str | None,
-    values: Mapping[str, Any],
-) -> Made:
-    words = without_values(detail, message.original, personal_in_original(plan, source))
-    words = without_values(words, message.record or {}, personal_in_record(plan))
-    return Made(values, failure, words or "", path)
-
-
-def _named(prefix: str, found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    return {f"{prefix}.{path}": value for path, value in found}
-
-
-def _turn(now: Made | None, then: Made | None) -> Turn | None:
-    if now is None:
-        return "appears"
-    if then is None:
-        return "vanishes"
-    if then.failure is not None and then.failure != now.failure:
-        return "breaks"
-    return "mends" if now.failure is not None and then.failure is None else None
-
-
-def _shown(value: Any, *, hidden: bool) -> Any:
-    if value is ABSENT or value is None:
-        return None
-    if hidden:
-        return MASK
-    if isinstance(value, str) and len(value) > _LONGEST_VALUE:
-        return value[: _LONGEST_VALUE - 1] + "…"
-    return value

@@ -16,6 +16,7 @@ from intops_api.report import (
     RateReport,
     ReportFlow,
     SecretReport,
+    ShadowReport,
     StoreReport,
 )
 from intops_runtime.core.gates import CREDENTIAL_PROBE_EVERY_S, PROBE_EVERY_S, Gate
@@ -35,6 +36,7 @@ class PlanFacts:
     findings: Sequence[Finding] = ()
     variants: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     actions: Sequence[ActionReport] = ()
+    shadows: Sequence[ShadowReport] = ()
 
 
 def rfc3339(epoch_s: float | None) -> str | None:
@@ -61,6 +63,7 @@ def plan_report(facts: PlanFacts) -> PlanReport:
         connectors=list(_connectors(facts)),
         findings=list(facts.findings),
         variants={source: dict(counts) for source, counts in facts.variants.items() if counts},
+        shadows=list(facts.shadows),
         actions=list(facts.actions),
     )
 

@@ -33,6 +33,8 @@ class Unshaped:
 
     message: str
     path: str
+    target: str = ""
+    """Binding that it was to be written to; empty where that was not yet known."""
 
 
 def shape(plan: CompiledPlan, key: str, event: dict[str, Any], stamp: str) -> Shaped | Unshaped:
@@ -49,7 +51,7 @@ def shape(plan: CompiledPlan, key: str, event: dict[str, Any], stamp: str) -> Sh
     target = plan.target_of(route)
     mapped = target.mapping.apply(Source(incident, None, {}, stamp))
     if not isinstance(mapped, Mapped):
-        return Unshaped(mapped.message, mapped.path)
+        return Unshaped(mapped.message, mapped.path, target.binding.name)
     started = _epoch(event.get("startsAt"))
     return Shaped(incident, mapped.record, mapped.record, target, route.name, started)
 

@@ -1,8 +1,8 @@
 """What the worker was computing when it died: a mark in a file that outlives the process.
 
-The plan runner sets it around everything that it computes for one delivery or one message, and takes it away
-whenever it waits. One thread does all of that, so a mark that is there at the next start names what the
-process died of: a crash of native code, the end of its memory, or a hang that kubelet ended.
+The plan runner sets it around everything that it computes for one delivery, for one message or for a Mapping on
+trial, and takes it away whenever it waits. One thread does all of that, so a mark that is there at the next start
+names what the process died of: a crash of native code, the end of its memory, or a hang that kubelet ended.
 
 A mark is a write to memory that the file shows, a microsecond for each step of a turn: the kernel keeps it
 when the process is killed. A power cut may lose it, as it should: no message cuts the power.
@@ -22,11 +22,11 @@ import orjson
 
 log = logging.getLogger("intops.worker")
 
-Kind = Literal["delivery", "message"]
+Kind = Literal["delivery", "message", "shadow"]
 Result = TypeVar("Result")
 
 _MARK: Final = struct.Struct("<qq")  # what kind, and its id; zeros where nothing is computed
-_KINDS: Final[dict[Kind, int]] = {"delivery": 1, "message": 2}
+_KINDS: Final[dict[Kind, int]] = {"delivery": 1, "message": 2, "shadow": 3}
 _NOTHING: Final = _MARK.pack(0, 0)
 
 
@@ -79,7 +79,7 @@ class BlackBox:
         try:
             stored = orjson.loads(self._tally.read_bytes())
             return {
-                kind: Counter({int(number): int(n) for number, n in stored[kind].items()})
+                kind: Counter({int(number): int(n) for number, n in stored.get(kind, {}).items()})
                 for kind in _KINDS
             }
         except FileNotFoundError:

@@ -29,6 +29,7 @@ from intops_runtime.message_views import (
 from intops_runtime.record_views import record_views
 from intops_runtime.replay_views import MAX_DELIVERIES, replay_view
 from intops_runtime.runner import PlanRunner
+from intops_runtime.shadow_views import shadow_view
 
 Runners = Callable[[], dict[tuple[str, str], PlanRunner]]
 
@@ -87,6 +88,9 @@ def console_app(
             found += await record_views(runner, request.query.get("text", ""))
         return _json(found)
 
+    async def get_shadow(request: web.Request) -> web.Response:
+        return _json([await shadow_view(runner) for runner in chosen(request)])
+
     async def post_replay(request: web.Request) -> web.Response:
         return await _replay(runners(), request)
 
@@ -97,6 +101,7 @@ def console_app(
     app.router.add_get(r"/messages/{id:\d+}/explain", get_explanation)
     app.router.add_get("/trace", get_trace)
     app.router.add_get("/record", get_record)
+    app.router.add_get("/shadow", get_shadow)
     app.router.add_post("/replay", post_replay)
     add_review_routes(app, chosen, decides=decides)
     return app

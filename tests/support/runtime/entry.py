@@ -17,8 +17,8 @@ from typing import Any
 
 from intops_runtime import intake_loop, lane
 from intops_runtime.__main__ import main
-from intops_runtime.core import failpoints, gates
-from intops_runtime.core.intake import intake
+from intops_runtime.core import failpoints, gates, shadowing
+from intops_runtime.core.intake import intake, message_of
 from intops_runtime.core.shaping import shape
 from intops_runtime.edges.black_box import BlackBox
 from intops_runtime.edges.store import opening, postgres_settling
@@ -128,6 +128,17 @@ def die_of(text: str, end: Callable[[], None]) -> None:
     setattr(intake_loop, "intake", deadly_split)  # noqa: B010
 
 
+def end_on_trial(text: str, end: Callable[[], None]) -> None:
+    """Come to an `end` as soon as a shadow maps an alert that holds `text`; what decides is not touched."""
+
+    def deadly(plan: Any, source: Any, delivery: Any, index: int, item: Any, *more: Any) -> Any:
+        if text in str(item):
+            end()
+        return message_of(plan, source, delivery, index, item, *more)
+
+    setattr(shadowing, "message_of", deadly)  # noqa: B010  it is imported there
+
+
 def killed() -> None:
     """The end of the process, as by a crash of native code."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -196,6 +207,8 @@ def run() -> None:
     parser.add_argument("--note", type=Path, default=Path(os.devnull))
     parser.add_argument("--die-of", default="")
     parser.add_argument("--fail-on", default="")
+    parser.add_argument("--shadow-dies-of", default="")
+    parser.add_argument("--shadow-fails-on", default="")
     parser.add_argument("--hurry", action="store_true")
     parser.add_argument("--without", choices=sorted(SAFEGUARDS), default=None)
     parser.add_argument("--intents-only", action="store_true")
@@ -212,6 +225,10 @@ def run() -> None:
         die_of(given.die_of, killed)
     if given.fail_on:
         die_of(given.fail_on, defect)
+    if given.shadow_dies_of:
+        end_on_trial(given.shadow_dies_of, killed)
+    if given.shadow_fails_on:
+        end_on_trial(given.shadow_fails_on, defect)
     if given.hurry:
         in_a_hurry()
     if given.without:

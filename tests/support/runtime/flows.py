@@ -42,6 +42,29 @@ def change(manifests: list[dict[str, Any]], kind: str, name: str, how: Change) -
     raise KeyError(f"{kind} {name}")
 
 
+def put_on_trial(
+    manifests: list[dict[str, Any]], mapping: str, how: Change, *, name: str = "candidate"
+) -> None:
+    """Add a changed copy of a Mapping, as the shadow of the bindings that use it; in place."""
+    (raw,) = [m for m in manifests if m["kind"] == "Mapping" and m["metadata"]["name"] == mapping]
+    candidate = copy.deepcopy(raw)
+    candidate["metadata"]["name"] = name
+    candidate["spec"].pop("examples", None)  # they are about the rules as they were
+    how(candidate["spec"])
+    manifests.append(candidate)
+    for flow in (m for m in manifests if m["kind"] == "Flow"):
+        for bindings in flow["spec"]["roles"].values():
+            for binding in bindings:
+                if binding.get("mapping") == mapping:
+                    binding["shadow"] = name
+
+
+def rule_of(spec: dict[str, Any], to: str) -> dict[str, Any]:
+    """The rule of a Mapping that fills a field."""
+    rule: dict[str, Any] = next(one for one in spec["fields"] if one["to"] == to)
+    return rule
+
+
 def make_plan(manifests: list[dict[str, Any]]) -> FlowPlan:
     """The plan of the only Flow among the manifests; fails where a rule would refuse it."""
     resources = Resources()

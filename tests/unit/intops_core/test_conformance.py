@@ -365,3 +365,33 @@ def test_error_policies_are_merged_from_the_class_to_the_flow() -> None:
         "maxAge": "2h",
     }
     assert found["conflict"].strategy == "review"
+
+
+@pytest.mark.parametrize(
+    ("role", "shadow", "words"),
+    [
+        ("source", "alertmanager-to-event", "compared with itself"),
+        (
+            "source",
+            "incident-to-helpdesk",
+            "from model incident/v1 to class request-tracker (ticket)",
+        ),
+        ("target", "alertmanager-to-event", "the other from model incident/v1"),
+        ("notifier", "incident-to-helpdesk", 'Nothing is mapped for "chat"'),
+    ],
+)
+def test_a_shadow_that_could_not_be_compared_is_refused_with_its_field(
+    role: str, shadow: str, words: str
+) -> None:
+    """Another Mapping, between the same ends, in a role that maps: else a trial would say nothing."""
+
+    def change(spec: Raw) -> None:
+        chat = {"name": "chat", "connector": "alertmanager"}
+        spec["roles"].setdefault(role, [chat])[0]["shadow"] = shadow
+
+    found = [f for f in flow_findings((*FLOW, change)) if f.path.endswith(".shadow")]
+
+    assert [(f.rule, f.severity, f.path) for f in found] == [
+        ("COM-04", "deny", f"spec.roles.{role}[0].shadow")
+    ]
+    assert words in found[0].message

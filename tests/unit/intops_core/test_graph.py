@@ -39,6 +39,16 @@ def test_what_does_not_exist_yet_wakes_its_users_when_it_comes() -> None:
     assert graph.dependants(mapping) == {FLOW}
 
 
+def test_a_shadow_wakes_its_flow_like_the_mapping_beside_it() -> None:
+    """A corrected shadow is tried at once, and one that is missing is waited for."""
+    raws = [r for r in manifests() if r["kind"] == "Flow"]
+    raws[0]["spec"]["roles"]["source"][0]["shadow"] = "candidate"
+    graph = graph_of_the_example()
+    graph.put(load(raws)[1][0])
+
+    assert graph.dependants(Ref("Mapping", NAMESPACE, "candidate")) == {FLOW}
+
+
 def test_an_edge_that_a_flow_gives_up_is_forgotten() -> None:
     """A Flow that names another Mapping is no longer woken by the old one."""
     graph = graph_of_the_example()

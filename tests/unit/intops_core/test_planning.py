@@ -11,6 +11,7 @@ from intops_api.plan import FlowPlan
 from intops_core.planning import PlanError, Planned, decode_plan, encode_plan, plan_flow
 from intops_core.resources import Ref
 from support.conformance import NAMESPACE, Raw, flow_of, load, manifests, world
+from support.runtime.flows import put_on_trial, rule_of
 
 FLOW = ("Flow", "alerts-to-helpdesk")
 
@@ -299,3 +300,43 @@ def test_a_plan_of_a_newer_operator_with_unknown_fields_is_refused() -> None:
 
     with pytest.raises(PlanError, match=r"plan\.freeze"):
         decode_plan(gzip.compress(json.dumps(raw).encode()))
+
+
+def on_trial(**rule: object) -> Planned:
+    """The example with a candidate beside its source Mapping, one rule of which is changed."""
+    raws = manifests()
+    put_on_trial(
+        raws, "alertmanager-to-event", lambda spec: rule_of(spec, "identityKey").update(rule)
+    )
+    resources = load(raws)[0]
+    return plan_flow(flow_of(resources), resources)
+
+
+def test_a_shadow_goes_along_under_the_hash_and_decides_nothing() -> None:
+    """Another content of the shadow is another plan; what decides stays what it was."""
+    found = on_trial(meaning="The same labels are one condition.").plan
+    again = on_trial(meaning="The same labels are one condition for ever.").plan
+    assert found is not None
+    assert again is not None
+    (source, _), (plain, _) = found.bindings, plan().bindings
+
+    assert found.blobs.mappings[source.shadow or ""].name == source.shadow_name == "candidate"
+    assert (source.in_, source.mapping_name) == (plain.in_, plain.mapping_name)
+    assert len({found.hash, again.hash, plan().hash}) == 3
+
+
+def test_a_shadow_that_does_not_exist_is_waited_for() -> None:
+    """Manifests may be applied in any order; the last good plan runs on."""
+    found = planned((*FLOW, lambda s: s["roles"]["source"][0].update(shadow="candidate")))
+
+    assert (found.plan, found.missing) == (None, [Ref("Mapping", NAMESPACE, "candidate")])
+    (finding,) = [f for f in found.findings if f.missing is not None]
+    assert finding.path == "spec.roles.source[0].shadow"
+
+
+def test_a_shadow_that_is_unsound_makes_no_plan() -> None:
+    """It is judged like every Mapping: what would be refused later is not tried now."""
+    found = on_trial(to="identityKei")
+
+    denied = {finding.ref for finding in found.findings if finding.severity == "deny"}
+    assert (found.plan, denied) == (None, {Ref("Mapping", NAMESPACE, "candidate")})

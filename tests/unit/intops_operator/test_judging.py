@@ -11,7 +11,7 @@ import pytest
 from intops_api.conditions import FLOW_CONDITIONS, READY_REASONS_FALSE, Condition, Reason
 from intops_core.findings import Finding, Ref
 from intops_operator.core.facts import FlowFacts, Heard, Problem
-from intops_operator.core.flowstatus import flow_status
+from intops_operator.core.flowstatus import MAX_SHADOWS, flow_status
 from intops_operator.core.judging import Judged, judge_flow
 from intops_operator.core.observed import ChildFact
 from support.operator_facts import NOW, POD, healthy_facts, heard, with_spec
@@ -408,6 +408,43 @@ def test_the_status_names_both_ends_and_where_to_send() -> None:
         "http://intops-alerts-to-helpdesk.itsm.svc:8080/in/itsm/alerts-to-helpdesk/prometheus"
     )
     assert status["slo"] == "99.97%"
+
+
+def test_mappings_on_trial_are_summed_over_workers_and_the_worst_comes_first() -> None:
+    """Counts of a plan that is no longer wanted say nothing about the one that is."""
+    first = {"binding": "prometheus", "mapping": "new", "same": 3, "since": "2026-11-25T11:00:00Z"}
+    worse = {**first, "binding": "zabbix", "unmapped": 1, "differing": 2}
+    facts = healthy_facts(shadows=[first, worse])
+    assert facts.plan is not None
+    later = {**first, "differing": 4, "since": "2026-11-25T11:30:00Z"}
+    others = [
+        replace(heard(facts.plan, shadows=[later]), pod_uid="pod-2"),
+        replace(heard(facts.plan, shadows=[later], active="old"), pod_uid="pod-3"),
+    ]
+    pods = (POD, *(replace(POD, name=uid, uid=uid) for uid in ("pod-2", "pod-3")))
+    facts = replace(facts, pods=pods, heard=(*facts.heard, *others))
+
+    assert flow_status(facts, judge_flow(facts), {})["shadows"] == [
+        {
+            "binding": "zabbix", "mapping": "new", "compared": 6, "differing": 2, "failing": 1,
+            "since": "2026-11-25T11:00:00Z",
+        },
+        {
+            "binding": "prometheus", "mapping": "new", "compared": 10, "differing": 4, "failing": 0,
+            "since": "2026-11-25T11:00:00Z",
+        },
+    ]  # fmt: skip
+
+
+def test_a_status_tells_of_no_more_trials_than_its_schema_takes_and_of_none_where_there_is_none() -> (
+    None
+):
+    """A status that the API server refuses would hide everything else."""
+    many = [{"binding": f"b{number}", "mapping": "new"} for number in range(MAX_SHADOWS + 5)]
+    facts, plain = healthy_facts(shadows=many), healthy_facts()
+
+    assert len(flow_status(facts, judge_flow(facts), {})["shadows"]) == MAX_SHADOWS
+    assert "shadows" not in flow_status(plain, judge_flow(plain), {})
 
 
 def drift(severity: str, message: str = "Source x sends y.") -> dict[str, Any]:

@@ -51,6 +51,13 @@ def status(*, message: str = "all fine", reason: str = "Healthy", **counts: Any)
         ),
         pytest.param(status(done=1), status(done=2), 20.0, Wait(40.0), id="counters soon after"),
         pytest.param(
+            status(shadows=[{"binding": "a", "compared": 1}]),
+            status(shadows=[{"binding": "a", "compared": 2}]),
+            20.0,
+            Wait(40.0),
+            id="a trial goes on",
+        ),
+        pytest.param(
             status(done=1), status(done=2), 60.0, Write(Cause.COUNTERS), id="counters a minute on"
         ),
     ],

@@ -22,7 +22,7 @@ from intops_runtime.core.auditing import (
     shown,
     unpacked,
 )
-from support.runtime.flows import alerts_to_helpdesk
+from support.runtime.flows import alerts_to_helpdesk, put_on_trial
 
 AT = "2026-11-25T12:00:00Z"
 
@@ -189,3 +189,17 @@ def test_a_line_that_is_no_entry_is_told(line: dict[str, str]) -> None:
     """A wrong file is no traceback."""
     with pytest.raises(ValueError, match=r"no entry|invalid literal"):
         imported(line)
+
+
+def test_a_mapping_on_trial_is_named_apart_from_those_that_decide() -> None:
+    """Whoever asks later what decided about a message must not find what only was compared."""
+    source = "alertmanager-to-event"
+    plan = alerts_to_helpdesk(
+        "https://desk.example.com",
+        edit=lambda manifests: put_on_trial(manifests, source, lambda spec: None),
+    )
+
+    facts = plan_entry(plan).facts
+
+    assert sorted(facts["mappings"]) == [source, "event-to-incident", "incident-to-helpdesk"]
+    assert facts["shadows"] == {"candidate": plan.bindings_of("source")[0].shadow}

@@ -36,6 +36,14 @@ def test_deaths_are_counted_over_lives_and_by_what_was_computed(tmp_path: Path) 
     assert box(tmp_path).deaths("message") == {7: 2, 8: 1}  # nothing is counted twice
 
 
+def test_a_count_from_before_there_were_trials_is_read(tmp_path: Path) -> None:
+    """An upgrade must not forget what is poison."""
+    (tmp_path / "deaths.json").write_bytes(b'{"message": {"7": 2}, "delivery": {}}')
+
+    found = box(tmp_path)
+    assert (found.deaths("message"), found.deaths("shadow")) == ({7: 2}, {})
+
+
 def test_what_comes_to_its_end_is_forgotten(tmp_path: Path) -> None:
     """Deaths that lie lives apart are no poison."""
     dead_of(tmp_path, 7)

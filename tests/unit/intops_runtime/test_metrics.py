@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from intops_api.report import ConnectorReport, PlanReport, ReportFlow, StoreReport
+from intops_api.report import ConnectorReport, PlanReport, ReportFlow, ShadowReport, StoreReport
 from intops_runtime.metrics import METRICS, WorkerCollector
 
 FLOW = {"namespace": "itsm", "flow": "alerts"}
@@ -21,6 +21,9 @@ REPORT = PlanReport(
         ConnectorReport(name="prometheus", connector="am", role="source"),
     ],
 )  # fmt: skip
+
+
+SHADOW = ShadowReport(binding="prometheus", mapping="new", same=5, differing=2, unmapped=1)
 
 
 def samples(*reports: PlanReport) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -74,12 +77,24 @@ def test_a_closed_gate_and_a_refused_plan_are_one() -> None:
     assert (value("intops_plan_rejected"), value("intops_plan_rejected", refused)) == (0, 1)
 
 
+def test_a_mapping_on_trial_is_counted_by_what_came_of_it() -> None:
+    """Zeros too: a rate over a result that never happened is no rate."""
+    tried = REPORT.model_copy(update={"shadows": [SHADOW]})
+
+    def counted(result: str) -> float | None:
+        return value("intops_shadow_total", tried, binding="prometheus", result=result)
+
+    results = ("same", "differs", "drift", "unmapped", "error", "skipped")
+    assert [counted(result) for result in results] == [5, 2, 0, 1, 0, 0]
+
+
 def test_every_metric_that_is_documented_is_shown_and_no_other() -> None:
     """The reference page and the scrape are of one list."""
     full = REPORT.model_copy(
         update={
             "last_delivered_at": "2026-11-25T12:00:00Z",
             "variants": {"prometheus": {"v4": 3}},
+            "shadows": [SHADOW],
         }
     )
     shown = {name for name, _ in samples(full)}

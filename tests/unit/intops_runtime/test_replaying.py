@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from intops_runtime.core.compiled import CompiledPlan, compile_plan
+from intops_runtime.core.made import Made, made_of, personal_names
 from intops_runtime.core.masking import MASK
 from intops_runtime.core.messages import Delivery
-from intops_runtime.core.replaying import MAX_GROUPS, Comparison, Made, made_of, personal_names
+from intops_runtime.core.replaying import MAX_GROUPS, Comparison
 from support.runtime.flows import EXAMPLE, change, example_manifests, make_plan
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
