@@ -37,9 +37,11 @@ async def test_f14_a_worker_that_freezes_under_load_wakes_up_and_doubles_nothing
             run.send(0.4)
             await run.until("it is frozen between intent and request", run.worker.note.exists)
             second.start()
+            await run.until(
+                "the second finds the store taken",
+                lambda: "another worker has this store open" in second.log_file.read_text("utf-8"),
+            )
             await asyncio.to_thread(second.wait, frozen_s)
-            log = second.log_file.read_text(encoding="utf-8")
-            assert "another worker has this store open" in log
             assert not second._answers("/readyz")
             second.kill()
         os.kill(run.worker.pid, signal.SIGCONT)

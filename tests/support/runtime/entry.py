@@ -25,6 +25,9 @@ from intops_runtime.edges.store import opening, postgres_settling
 from intops_runtime.edges.store.postgres import PostgresStore
 from support.runtime.storage_safeguards import STORAGE_SAFEGUARDS
 
+_TRANSACTION_S = 0.3
+"""Longer than any transaction of these tests takes."""
+
 
 def kill_at(point: str, hit: int, note: Path) -> None:
     """End this process with SIGKILL when `point` is reached for the `hit`-th time.
@@ -51,6 +54,9 @@ def signal_at(
             return
         seen += 1
         if seen == hit:
+            if what is signal.SIGSTOP:
+                # Not within a transaction of the store's thread: nobody else could write until the end.
+                time.sleep(_TRANSACTION_S)
             note.write_text(f"{point} {hit}\n", encoding="utf-8")
             os.kill(os.getpid(), what)
 
