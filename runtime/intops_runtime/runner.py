@@ -317,7 +317,8 @@ class PlanRunner:
             self._due.set()
         reach("K22")
         self.rates.settled(leased.message.received_at, settlement, time.time())
-        self._ended_unknown.pop(settlement.attempt_id or -1, None)
+        if settlement.attempt_id is not None and settlement.outcome is not None:
+            self._ended_unknown.pop(settlement.attempt_id, None)
         if settlement.state is not State.DONE or log.isEnabledFor(logging.DEBUG):
             _tell(self.flow, leased, settlement)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import Any, Literal
 
 from intops_api.connector_class import ErrorClassName
 from intops_core.expressions import EvaluationError, activation
@@ -43,6 +43,11 @@ class Failure:
     effect_unknown: bool = False
     retry_after_s: float | None = None
     status: int | None = None
+
+    def evidence(self) -> dict[str, Any]:
+        """What is kept with the attempt that failed so: the rule that decided, and what it saw."""
+        known = {"rule": self.rule, "detail": self.detail, "status": self.status}
+        return {name: value for name, value in known.items() if value is not None}
 
 
 def of_transport(kind: TransportKind, detail: str) -> Failure:
