@@ -170,19 +170,13 @@ class PlanRunner:
     def _bind_targets(self, compiled: CompiledPlan) -> None:
         kept: dict[str, Target] = {}
         for name, target in compiled.targets.items():
-            secret_name = target.binding.secret_name
             old = self._targets.get(name)
             outbound = self._make_outbound(target)
             if old is not None and old.compiled.binding.connector == target.binding.connector:
                 self._retired.append(old.replace(target, outbound))
                 kept[name] = old
             else:
-                kept[name] = Target(
-                    target,
-                    outbound,
-                    lambda secret_name=secret_name: self._secrets(secret_name),  # type: ignore[misc]
-                    on_gate=self._gate_changed,
-                )
+                kept[name] = Target(target, outbound, self._secrets, on_gate=self._gate_changed)
         self._targets = kept
 
     def _gate_changed(self, binding: str, reopened: bool) -> None:
