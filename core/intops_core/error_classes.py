@@ -195,11 +195,14 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
     ),
     ErrorClass(
         "policyDenied",
-        "A rule of your own forbids it, such as an address that must not be used or a binding that is gone.",
+        "A rule of your own forbids it, such as an address that must not be used, an origin that the Secret's "
+        "allowedOrigins does not list, or a binding that is gone.",
         "review",
         _REVIEW,
         "implemented",
-        "A person looks; nothing was sent.",
+        "An address or origin that the worker itself refuses holds the connector whatever the policy says: "
+        "nothing is sent, its messages wait, and it goes on by itself when the Connector or the Secret is mended. "
+        "Of everything else a person looks; nothing was sent.",
         ("review", "drop"),
     ),
     ErrorClass(

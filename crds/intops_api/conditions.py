@@ -124,7 +124,7 @@ FLOW_CONDITIONS: dict[ConditionType, ConditionDoc] = {
         ),
     ),
     ConditionType.CREDENTIALS_VALID: ConditionDoc(
-        "Every credential of the Flow is present and accepted by its system.",
+        "Every credential of the Flow is present, may be sent to its system's address, and is accepted there.",
         True,
         (Reason.VALID, Reason.EXPIRING),
         (Reason.SECRET_MISSING, Reason.AUTH_DENIED, Reason.ORIGIN_NOT_ALLOWED),

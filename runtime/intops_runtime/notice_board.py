@@ -13,7 +13,7 @@ from typing import Any, Final
 from intops_api.common import duration_s
 from intops_runtime.core.auditing import Entry
 from intops_runtime.core.classifying import Failure
-from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
+from intops_runtime.core.compiled import CompiledPlan
 from intops_runtime.core.notices import Notice, wanted
 from intops_runtime.core.reporting import rfc3339
 from intops_runtime.core.requests import Facts
@@ -80,11 +80,8 @@ class NoticeBoard:
             await channel.close()
         for name, system in plan.notifiers.items() if plan is not None else ():
             self._channels[name] = Target(
-                system, self._make_outbound(system), self._secret_of(system), on_gate=_nobody
+                system, self._make_outbound(system), self._secrets, on_gate=_nobody
             )
-
-    def _secret_of(self, system: CompiledSystem) -> Any:
-        return lambda: self._secrets(system.binding.secret_name)
 
     async def _look(self) -> None:
         runner = self._runner

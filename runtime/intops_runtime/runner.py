@@ -178,19 +178,13 @@ class PlanRunner:
     def _bind_targets(self, compiled: CompiledPlan) -> None:
         kept: dict[str, Target] = {}
         for name, target in compiled.targets.items():
-            secret_name = target.binding.secret_name
             old = self._targets.get(name)
             outbound = self._make_outbound(target)
             if old is not None and old.compiled.binding.connector == target.binding.connector:
                 self._retired.append(old.replace(target, outbound))
                 kept[name] = old
             else:
-                kept[name] = Target(
-                    target,
-                    outbound,
-                    lambda secret_name=secret_name: self._secrets(secret_name),  # type: ignore[misc]
-                    on_gate=self._gate_changed,
-                )
+                kept[name] = Target(target, outbound, self._secrets, on_gate=self._gate_changed)
         self._targets = kept
 
     def _gate_changed(self, binding: str, reopened: bool) -> None:
@@ -317,7 +311,8 @@ class PlanRunner:
             self._due.set()
         reach("K22")
         self.rates.settled(leased.message.received_at, settlement, time.time())
-        self._ended_unknown.pop(settlement.attempt_id or -1, None)
+        if settlement.attempt_id is not None and settlement.outcome is not None:
+            self._ended_unknown.pop(settlement.attempt_id, None)
         if settlement.state is not State.DONE or log.isEnabledFor(logging.DEBUG):
             _tell(self.flow, leased, settlement)
 

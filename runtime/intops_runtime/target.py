@@ -80,18 +80,18 @@ class Target:
         self,
         compiled: CompiledSystem,
         outbound: Outbound,
-        secret: Callable[[], Mapping[str, str] | None],
+        secrets: Callable[[str | None], Mapping[str, str] | None],
         *,
         on_gate: Callable[[str, bool], None],
     ) -> None:
         self.compiled = compiled
         self._outbound = outbound
-        self._secret = secret
+        self._secrets = secrets
         self._on_gate = on_gate
         self._gate = Gate()
         self.budget = RetryBudget()
         self._credential = 0
-        """Goes up with every change of the credential."""
+        """Goes up with every change of the credential or of the binding."""
         self._tokens = self._token_source()
         self._running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -115,16 +115,29 @@ class Target:
 
     def replace(self, compiled: CompiledSystem, outbound: Outbound) -> Outbound:
         """Use a new plan's binding; returns the old client, to be closed when it is idle."""
+        before = self.compiled.binding
         old, self._outbound, self.compiled = self._outbound, outbound, compiled
         self._tokens = self._token_source()
         self._credential += 1
+        # What was refused is not tried again for a plan that leaves the Connector as it was.
+        if compiled.binding != before:
+            self._mended()
         return old
+
+    def _mended(self) -> None:
+        if self._gate.state == "held":
+            self.set_gate(self._gate.mended(time.monotonic()))
 
     def _token_source(self) -> TokenSource | None:
         auth = self.compiled.class_.spec.auth
         if auth is None or auth.scheme != "oauth2" or auth.oauth2 is None:
             return None
-        return TokenSource(auth.oauth2, lambda: self._outbound, self._secret)
+        # By its name: whoever waits for a token of this binding must not send the Secret of the next one.
+        name = self.compiled.binding.secret_name
+        return TokenSource(auth.oauth2, lambda: self._outbound, lambda: self._secrets(name))
+
+    def _secret(self) -> Mapping[str, str] | None:
+        return self._secrets(self.compiled.binding.secret_name)
 
     @property
     def slots(self) -> int:
@@ -198,9 +211,7 @@ class Target:
             failure = classifying.of_response(
                 self.compiled.class_, request, response, now=utc_now()
             )
-            if credential == self._credential or failure.error_class not in REFUSED:
-                self._note(failure)
-            # Else an older credential was refused: that says nothing about the one that is there now.
+            self._note(failure, credential)
             return failure
         self.set_gate(self._gate.succeeded(time.monotonic()))
         return Answer(request, response, operation.found(facts, request, response))
@@ -236,7 +247,7 @@ class Target:
         headers: Mapping[str, str],
         before: Callable[[], None] | None,
     ) -> tuple[HttpRequest, HttpResponse] | Failure:
-        binding = self.compiled.binding
+        binding, credential = self.compiled.binding, self._credential
         try:
             request = operation.request(
                 binding.endpoint or "", facts, headers=headers, timeout_s=self.compiled.timeout_s
@@ -245,23 +256,24 @@ class Target:
             return Failure("validation", f"{error.path}: {error.message}", "request")
         proof = await self._proof()
         if isinstance(proof, Failure):
-            self._note(proof)
+            self._note(proof, credential)
             return proof
         try:
             response = await self._outbound.send(request, proof.headers, before)
-            if proof.token is not None and self._is_expired(request, response):
+            same = credential == self._credential  # else the next credential is for another address
+            if same and proof.token is not None and self._is_expired(request, response):
                 # A token may end before its time. The request was refused at the door, so it is the
                 # same request that is sent once more.
                 self._refused(proof.token)
                 proof = await self._proof()
                 if isinstance(proof, Failure):
-                    self._note(proof)
+                    self._note(proof, credential)
                     return proof
                 response = await self._outbound.send(request, proof.headers, before)
             return request, response
         except TransportError as error:
             failure = classifying.of_transport(error.kind, error.message)
-            self._note(failure)
+            self._note(failure, credential)
             return failure
 
     def _refused(self, token: Token) -> None:
@@ -279,7 +291,7 @@ class Target:
             elsewhere = _not_for(place, secret)
             if elsewhere is not None:
                 words = f'{SECRET_ALLOWED_ORIGINS} of Secret "{binding.secret_name}" does not list {elsewhere}'
-                return Failure("authDenied", words, "credential:origin")
+                return Failure("policyDenied", words, classifying.ORIGIN_REFUSED)
         try:
             if self._tokens is None:
                 return _Proof(credential_headers(auth, secret))
@@ -297,13 +309,18 @@ class Target:
         found = classifying.of_response(self.compiled.class_, request, response, now=utc_now())
         return found.error_class == "authExpired"
 
-    def _note(self, failure: Failure) -> None:
+    def _note(self, failure: Failure, credential: int) -> None:
         """Let the gate know; what becomes of the message is decided elsewhere."""
         now, wall = time.monotonic(), time.time()
         gate = self._gate
+        holds = failure.by_guard or failure.error_class in REFUSED
+        if holds and credential != self._credential:
+            # An older credential or address was refused: that says nothing about what is there now.
+            return
         match failure.error_class:
-            case name if name in REFUSED:
-                gate = gate.hold(now, wall, "authDenied", failure.detail)
+            case name if holds:
+                held_for = name if failure.by_guard else "authDenied"
+                gate = gate.hold(now, wall, held_for, failure.detail)
             case "destinationDown":
                 gate = gate.shut(now, wall, "destinationDown", failure.detail)
             case "transientNetwork" | "timeout":
@@ -331,8 +348,7 @@ class Target:
         self._credential += 1
         if self._tokens is not None:
             self._tokens.forget()
-        if self._gate.state == "held":
-            self.set_gate(Gate(ramp_started_at=time.monotonic()))
+        self._mended()
 
     async def close(self) -> None:
         """Give connections back."""

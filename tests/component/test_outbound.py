@@ -286,7 +286,7 @@ async def test_a_header_is_one_header(value: str) -> None:
         async with serving(lambda _: OK) as server, client() as outbound:
             with pytest.raises(TransportError) as caught:
                 await outbound.send(request(server.url(), headers=headers), credential)
-        assert caught.value.kind == "blocked"
+        assert caught.value.kind == "unsendable"
         assert value not in caught.value.message
         assert server.requests == []
 

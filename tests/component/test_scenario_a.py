@@ -111,6 +111,10 @@ def test_a6_an_unknown_outcome_is_looked_up_and_never_doubled(desk: HelpdeskSimu
             what="the ticket is found",
             timeout_s=90,
         )
+        for command in (("trace", "#1"), ("explain", "message", "1")):
+            said = run.ask(*command)
+            assert ": ok, timeout by transport:timeout (" in said.stdout + said.stderr
+            assert "; record: #1; lookup: found" in said.stdout + said.stderr
         assert run.post_body(webhook(RESOLVED, "a6")) == 200
         wait_until(lambda: desk.tickets()[0]["Status"] == "resolved", what="it is resolved")
         assert len(desk.tickets()) == 1

@@ -21,6 +21,7 @@ from support.runtime.store_engines import (
     message,
     put,
     told,
+    whole,
 )
 
 pytestmark = pytest.mark.component
@@ -71,6 +72,69 @@ async def test_an_attempt_without_an_outcome_is_told_after_a_restart(engine: Eng
     assert again.message.state is State.SENDING
     assert again.open_attempt is not None
     assert (again.open_attempt.id, again.open_attempt.idem_key) == (attempt, "idem")
+    await store.close()
+
+
+async def test_an_attempt_keeps_why_nobody_knew_what_it_did(engine: Engine) -> None:
+    """Class, rule and words of the failure stay with the attempt; how it ended is added to them."""
+    store = await engine.open()
+    await put(store, message("a"))
+    (leased,) = await store.lease(time.time(), 1)
+    number = leased.message.id
+    attempt = await store.intend(number, "create", "desk", "idem", "hash", time.time())
+    seen = {"rule": "transport:timeout", "detail": "no \0 answer", "status": 504}
+    waits = Settlement(
+        number, State.WAITING, "act", "timeout", error_class="timeout", attempt_id=attempt, evidence=seen
+    )  # fmt: skip
+    await store.settle(waits, time.time())
+
+    (kept,) = (await whole(store, number))["attempts"]
+    assert (kept["outcome"], kept["outcomeAt"], kept["errorClass"]) == (None, None, "timeout")
+    seen["detail"] = kept["detail"]  # one engine knows no NUL
+    assert kept["evidence"] == seen
+    await store.close()
+    store = await engine.open()
+    (again,) = await store.lease(time.time(), 1)
+    assert again.open_attempt is not None
+    assert again.open_attempt.id == attempt
+
+    await store.close_attempt(attempt, "absent", {"lookup": "nothing found"}, time.time())
+    (closed,) = (await whole(store, number))["attempts"]
+    assert (closed["outcome"], closed["errorClass"], closed["rule"]) == (
+        "absent", "timeout", "transport:timeout",
+    )  # fmt: skip
+    assert closed["outcomeAt"] is not None
+    assert closed["evidence"] == {**seen, "lookup": "nothing found"}
+    await store.close()
+
+
+async def test_an_attempt_that_ends_with_its_message_keeps_what_was_known_of_it(
+    engine: Engine,
+) -> None:
+    """What was seen first is not written over by what the look-up saw."""
+    store = await engine.open()
+    await put(store, message("a"))
+    (leased,) = await store.lease(time.time(), 1)
+    number = leased.message.id
+    attempt = await store.intend(number, "create", "desk", "idem", "hash", time.time())
+    seen = {"rule": "status:503", "detail": "HTTP 503", "status": 503}
+    waits = Settlement(
+        number, State.WAITING, "act", "transientNetwork", error_class="transientNetwork",
+        attempt_id=attempt, evidence=seen,
+    )  # fmt: skip
+    await store.settle(waits, time.time())
+    await store.lease(time.time(), 1)
+    differs = Settlement(
+        number, State.REVIEW, "confirm", "notKept", error_class="validation",
+        attempt_id=attempt, outcome="mismatch", evidence={"differs": ["Subject"], "rule": "readBack"},
+    )  # fmt: skip
+    await store.settle(differs, time.time())
+
+    found = await whole(store, number)
+    (ended,) = found["attempts"]
+    assert (found["errorClass"], ended["errorClass"]) == ("validation", "transientNetwork")
+    assert ended["outcome"] == "mismatch"
+    assert ended["evidence"] == {**seen, "differs": ["Subject"]}
     await store.close()
 
 

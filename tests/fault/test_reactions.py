@@ -363,17 +363,29 @@ async def poison(stage: Stage) -> Reaction:
 
 @case
 async def policy_denied(stage: Stage) -> Reaction:
-    """An address that may never be called: nothing is sent."""
-    good = stage.plan
-    await forbid(stage)
+    """An address that may never be called: nothing is sent, and a corrected Connector is enough."""
+    good, pid = stage.plan, stage.worker.pid
     stage.watch.begin()
+    await forbid(stage)
     await stage.fire("a")
-    said = await stage.watch.counted("review", 1)
-    message = await stage.told("a")
-    assert (message["state"], message["errorClass"]) == ("review", "policyDenied")
+    said = await stage.watch.condition(ConditionType.CREDENTIALS_VALID, "False")
+    assert (await stage.watch.look())[1].ready.reason == "OriginNotAllowed"
+    await stage.comes_to("a", "held")
+    await stage.others_wait("held")
     assert stage.register.writes == 0
+    attempts = len((await stage.told("a"))["attempts"])
+
+    stage.watch.begin()
     stage.switch(good)
-    return await decided(stage, message, said.after_s, "the endpoint is a link-local address")
+    back = await stage.watch.condition(ConditionType.CREDENTIALS_VALID, "True")
+    await stage.comes_to("a", "done")
+    await stage.comes_to("other", "done")
+    assert stage.worker.pid == pid
+    return Reaction(
+        "the endpoint is a link-local address", attempts, "the connector", "held, then delivered",
+        "CredentialsValid=False (OriginNotAllowed)", said.after_s, said.words,
+        "the Connector is corrected", back.after_s,
+    )  # fmt: skip
 
 
 async def forbid(stage: Stage) -> None:

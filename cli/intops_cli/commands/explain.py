@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from intops_cli.attempt_lines import attempt_lines
 from intops_cli.exits import OK, REFUSED
 from intops_cli.output import Table, say, show
 from intops_cli.project import open_project
@@ -91,6 +92,8 @@ def _message(given: argparse.Namespace) -> int:
     show(found, table, given.output)
     if given.output in ("table", "wide"):
         say(found["outcome"])
+        for line in attempt_lines(found.get("attempts", ())):
+            say(line)
     return OK
 
 

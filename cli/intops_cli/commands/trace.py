@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from intops_cli.attempt_lines import attempt_lines
 from intops_cli.commands.messages import message_table
 from intops_cli.exits import OK, REFUSED
 from intops_cli.output import render, say, show
@@ -47,9 +48,6 @@ def run(given: argparse.Namespace) -> int:
                 print(
                     f"  {step['at']}  {step['from'] or '-'} → {step['to']}  {step['reason'] or ''}"
                 )
-            for attempt in message["attempts"]:
-                print(
-                    f"  attempt {attempt['step']} at {attempt['intentAt']}: "
-                    f"{attempt['outcome'] or 'no outcome yet'} {attempt['detail'] or ''}".rstrip()
-                )
+            for line in attempt_lines(message["attempts"]):
+                print(f"  {line}")
     return OK

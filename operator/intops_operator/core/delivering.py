@@ -9,6 +9,7 @@ from typing import Final
 
 from intops_api.common import Owner
 from intops_api.conditions import ConditionType, Reason
+from intops_api.names import SECRET_ALLOWED_ORIGINS
 from intops_api.report import ConnectorReport
 from intops_operator.core import sentences as say
 from intops_operator.core.facts import Counts, FlowFacts, instant
@@ -78,13 +79,8 @@ def _credential_trouble(system: ConnectorReport) -> tuple[Reason, str, str] | No
     if system.state == "ok":
         return None
     where = f'Secret "{secret.secret}"' if secret else "its Secret"
-    if system.error_class == "policyDenied" or "allowedOrigins" in (system.detail or ""):
-        what = (
-            f'The Secret of connector "{name}" may not be sent to its endpoint{_detail(system)}'
-            f"{say.since(system.since)}."
-        )
-        action = f"Correct spec.endpoint, or add its origin to the key allowedOrigins of {where}."
-        return Reason.ORIGIN_NOT_ALLOWED, what, action
+    if system.error_class == "policyDenied":
+        return (Reason.ORIGIN_NOT_ALLOWED, *_not_allowed(system, where))
     if system.error_class in REFUSED:
         what = (
             f'The system of connector "{name}" refused its credential{_detail(system)}'
@@ -93,6 +89,20 @@ def _credential_trouble(system: ConnectorReport) -> tuple[Reason, str, str] | No
         action = f"Put a valid credential into {where}; it is used without a restart."
         return Reason.AUTH_DENIED, what, action
     return None
+
+
+def _not_allowed(system: ConnectorReport, where: str) -> tuple[str, str]:
+    """What the worker's guard refuses, and what to write so that it does not."""
+    name, why = system.connector, f"{_detail(system)}{say.since(system.since)}."
+    if SECRET_ALLOWED_ORIGINS in (system.detail or ""):
+        what = f'The Secret of connector "{name}" may not be sent to its endpoint{why}'
+        action = (
+            f'Correct spec.endpoint of Connector "{name}", or add its origin to the key '
+            f"{SECRET_ALLOWED_ORIGINS} of {where}."
+        )
+        return what, action
+    what = f'The address of connector "{name}" may not be called{why}'
+    return what, f'Correct the address in spec.endpoint or spec.config of Connector "{name}".'
 
 
 def target_reachable(facts: FlowFacts, counts: Counts | None) -> Verdict:

@@ -9,24 +9,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import Any, Final, Literal
 
 from intops_api.connector_class import ErrorClassName
 from intops_core.expressions import EvaluationError, activation
 from intops_runtime.core.requests import CompiledClass, HttpRequest, HttpResponse
 
 TransportKind = Literal[
-    "refused", "dns", "tls", "connect", "reset", "timeout", "blocked", "protocol"
+    "refused", "dns", "tls", "connect", "reset", "timeout", "blocked", "unsendable", "protocol"
 ]
 
 # A request that failed this way never reached the system: nothing was done.
-NOT_SENT: frozenset[TransportKind] = frozenset({"refused", "dns", "tls", "connect", "blocked"})
+NOT_SENT: frozenset[TransportKind] = frozenset(
+    {"refused", "dns", "tls", "connect", "blocked", "unsendable"}
+)
 
 # One hour: a longer Retry-After is taken for a mistake of the sender.
 MAX_RETRY_AFTER_S = 3600.0
 MAX_DETAIL = 300
 # 2001: a larger number of a reset header is a time, a smaller one a duration.
 _EARLIEST_EPOCH_S = 1_000_000_000.0
+
+
+# What decided where the worker's own guard refuses an address, or to send a Secret there.
+ADDRESS_REFUSED: Final = "transport:blocked"
+ORIGIN_REFUSED: Final = "credential:origin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +51,23 @@ class Failure:
     retry_after_s: float | None = None
     status: int | None = None
 
+    @property
+    def by_guard(self) -> bool:
+        """Whether the worker itself would not send it, for a reason that all messages of the system share."""
+        return self.error_class == "policyDenied" and self.rule in (ADDRESS_REFUSED, ORIGIN_REFUSED)
+
+    def evidence(self) -> dict[str, Any]:
+        """What is kept with the attempt that failed so: the rule that decided, and what it saw."""
+        known = {"rule": self.rule, "detail": self.detail, "status": self.status}
+        return {name: value for name, value in known.items() if value is not None}
+
 
 def of_transport(kind: TransportKind, detail: str) -> Failure:
     """The failure of a request that got no answer."""
     if kind == "timeout":
         return Failure("timeout", detail, "transport:timeout", effect_unknown=True)
-    if kind == "blocked":
-        return Failure("policyDenied", detail, "transport:blocked")
+    if kind in ("blocked", "unsendable"):
+        return Failure("policyDenied", detail, f"transport:{kind}")
     return Failure(
         "transientNetwork", detail, f"transport:{kind}", effect_unknown=kind not in NOT_SENT
     )

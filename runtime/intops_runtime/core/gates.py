@@ -1,4 +1,6 @@
-"""The gate before one system: open to traffic, limited, held for its credential, or closed while it is down.
+"""The gate before one system: open to traffic, limited, held, or closed while it is down.
+
+Held is what a person must mend: a credential that was refused, an address that may not be used.
 
 Pure: every method takes the time (seconds, monotonic) and returns the next gate. One gate a target binding.
 """
@@ -112,10 +114,14 @@ class Gate:
         return replace(self, next_probe_at=now + every)
 
     def hold(self, now: float, wall: float, error_class: str, detail: str) -> "Gate":
-        """The credential was refused or is missing: stop all traffic of it."""
+        """The credential was refused or is missing, or the address may not be used: stop all traffic."""
         if self.state == "held" and self.error_class == error_class:
             return self
         return Gate("held", error_class, detail, wall, next_probe_at=now + CREDENTIAL_PROBE_EVERY_S)
+
+    def mended(self, now: float) -> "Gate":
+        """What it was held for is another now: messages go on, and the system is asked at once."""
+        return Gate(ramp_started_at=now, failures_in_a_row=1, next_probe_at=now)
 
     def limit(self, now: float, wall: float, seconds: float, detail: str) -> "Gate":
         """The system asked for a pause. Never counts as a failure.

@@ -185,7 +185,8 @@ class Leased:
 class Settlement:
     """What became of a leased message. Written in one transaction; releases the lane.
 
-    `attempt_id` closes an attempt with `outcome` (ok, refused, unknown, skipped), class and evidence.
+    `outcome` (ok, refused, unknown, mismatch) closes the attempt `attempt_id`; without one the attempt stays
+    open and is looked up first. Class and evidence are kept with it either way; what it had already stays.
     `count_try` says whether the message's `tries` goes up.
     """
 

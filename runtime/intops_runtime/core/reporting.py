@@ -88,6 +88,14 @@ def _doing(gate: Gate, binding: PlanBinding) -> str | None:
     match gate.state:
         case "open":
             return f"keeps messages and asks the system again every {PROBE_EVERY_S:.0f} s"
+        case "held" if gate.error_class == "policyDenied":
+            places = f'Connector "{binding.connector}"'
+            if binding.secret_name:
+                places += f' or Secret "{binding.secret_name}"'
+            return (
+                f"sends nothing and goes on when {places} is mended; it looks again every "
+                f"{CREDENTIAL_PROBE_EVERY_S / 60:.0f} min"
+            )
         case "held":
             return (
                 f"sends nothing with this credential and tries it again when Secret "

@@ -76,6 +76,10 @@ def next_step(
         Full jitter: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
     """
     name = failure.error_class
+    if failure.by_guard:
+        return Hold(
+            name, "hold"
+        )  # whatever the policy says: every message would meet the same refusal
     policy = policies.get(name) or BY_NAME[name].policy
     match policy.strategy or BY_NAME[name].strategy:
         case "retry" if name == "rateLimited":

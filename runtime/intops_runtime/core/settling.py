@@ -60,6 +60,8 @@ def done(
 ) -> Settlement:
     """Delivered and, where the class asks for it, confirmed."""
     evidence = {"record": link.display_id or link.native_id} if link is not None else {}
+    if how == "found":
+        evidence["lookup"] = "found"
     return Settlement(
         leased.message.id,
         State.DONE,
@@ -204,7 +206,10 @@ def after_failure(
     jitter: float,
     may_retry_soon: bool = True,
 ) -> Settlement:
-    """What becomes of a message after a failure; an unknown effect leaves its attempt open."""
+    """What becomes of a message after a failure.
+
+    An unknown effect leaves its attempt open, with what is known of it, so that it is looked up first.
+    """
     unknown = failure.effect_unknown and attempt_id is not None
     step = retrying.next_step(
         failure,
@@ -222,9 +227,9 @@ def after_failure(
         error_class=failure.error_class,
         detail=failure.detail,
         held_for=binding,
-        attempt_id=None if unknown else attempt_id,
+        attempt_id=attempt_id,
         outcome=None if unknown else "refused",
-        evidence={"rule": failure.rule, "detail": failure.detail, "status": failure.status},
+        evidence=failure.evidence(),
     )
     match step:
         case retrying.Retry() if gate.state in ("ok", "limited"):
@@ -251,7 +256,6 @@ def after_failure(
                 state=State.DROPPED if isinstance(step, retrying.ToDrop) else State.REVIEW,
                 count_try=True,
                 held_for=None,
-                attempt_id=attempt_id,
                 outcome="unknown" if unknown else "refused",
             )
 
@@ -269,7 +273,7 @@ def again(message: Message, failure: Failure, attempt_id: int, due_at: float) ->
         detail=failure.detail,
         attempt_id=attempt_id,
         outcome="refused",
-        evidence={"rule": failure.rule, "detail": failure.detail, "status": failure.status},
+        evidence=failure.evidence(),
     )
 
 

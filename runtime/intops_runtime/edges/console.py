@@ -66,8 +66,11 @@ def console_app(
         for runner in chosen(request):
             found = await runner.store.message(int(request.match_info["id"]))
             if found is not None:
-                explained = explain_message(runner.compiled, found, time.time())
-                return _json(explanation_view(runner.compiled, explained))
+                plan = runner.compiled
+                shown = message_view(plan, found)
+                known = {**found, "detail": shown["detail"]}
+                view = explanation_view(plan, explain_message(plan, known, time.time()))
+                return _json({**view, "attempts": shown["attempts"]})
         return _json(None, status=404)
 
     async def get_trace(request: web.Request) -> web.Response:

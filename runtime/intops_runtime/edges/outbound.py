@@ -376,7 +376,7 @@ def _head(
     # One more line break than lines, or a NUL, and a header would say something else than was meant.
     if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
         words = "a header holds a line break, which nobody may send; see the class and the Secret"
-        raise TransportError("blocked", words)
+        raise TransportError("unsendable", words)
     return b"%b\r\nhost: %b\r\n\r\n" % (head.encode(), origin.header)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from intops_api.report import StoreReport
 from intops_runtime.core.auditing import Row, Verifier
@@ -130,3 +130,10 @@ async def put(store: Store, *messages: NewMessage) -> None:
     accepted = await store.accept("source", None, {}, b"{}", time.time())
     await store.next_intake(100)
     await store.settle_intake([IntakeResult(accepted.id, messages)], time.time())
+
+
+async def whole(store: Store, number: int) -> dict[str, Any]:
+    """A message with everything that happened to it."""
+    found = await store.message(number)
+    assert found is not None
+    return found

@@ -153,7 +153,7 @@ def test_every_flow_shows_every_condition_with_ready_first() -> None:
             healthy_facts(connectors=[system(state="held", errorClass="policyDenied")]),
             "CredentialsValid",
             "OriginNotAllowed",
-            id="a Secret for another host",
+            id="an address that is not allowed",
         ),
         pytest.param(
             healthy_facts(connectors=[system(state="open", errorClass="destinationDown")]),
@@ -209,6 +209,46 @@ def test_a_refused_credential_says_all_that_a_person_needs() -> None:
         'Secret "helpdesk-token"; it is used without a restart. '
         "Owner: service-desk (service-desk@example.com)."
     )
+
+
+@pytest.mark.parametrize(
+    ("detail", "what", "action"),
+    [
+        (
+            "169.254.169.254 is not called: it is link-local",
+            'The address of connector "helpdesk" may not be called',
+            'Correct the address in spec.endpoint or spec.config of Connector "helpdesk".',
+        ),
+        (
+            'allowedOrigins of Secret "helpdesk-token" does not list https://rt.example.com',
+            'The Secret of connector "helpdesk" may not be sent to its endpoint',
+            'or add its origin to the key allowedOrigins of Secret "helpdesk-token".',
+        ),
+    ],
+    ids=["an address", "an origin"],
+)
+def test_what_the_guard_refuses_names_the_connector_and_what_to_write(
+    detail: str, what: str, action: str
+) -> None:
+    """One is mended in the Connector only, the other in the Secret too; neither is a dead target."""
+    facts = healthy_facts(
+        connectors=[
+            system(
+                state="held",
+                errorClass="policyDenied",
+                detail=detail,
+                since="2026-11-25T10:02:11Z",
+                secret={"secret": "helpdesk-token", "present": True},
+            )
+        ]
+    )
+
+    status, reason, message = said(facts, "CredentialsValid")
+    assert (status, reason) == ("False", "OriginNotAllowed")
+    assert message.startswith(f"{what} ({detail}) since 2026-11-25 10:02:11 UTC.")
+    assert action in message
+    assert judge_flow(facts).ready.reason == "OriginNotAllowed"
+    assert said(facts, "TargetReachable")[:2] == ("True", "Reachable")
 
 
 def test_a_refused_credential_is_no_dead_target() -> None:

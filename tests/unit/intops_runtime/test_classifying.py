@@ -53,6 +53,18 @@ def test_every_transport_failure_is_in_exactly_one_class(kind: TransportKind) ->
     assert failure.effect_unknown == (kind not in NOT_SENT)
 
 
+def test_only_a_refused_address_speaks_for_every_message() -> None:
+    """A header that cannot be sent is one message's; a class may call an answer policyDenied, which is no guard."""
+    said = [{"when": "response.status == 403", "class": "policyDenied"}]
+    answer = of_response(desk(said), POST, HttpResponse(403, {}, None), now=NOW)
+
+    assert of_transport("blocked", "why").by_guard
+    assert (answer.error_class, answer.by_guard) == ("policyDenied", False)
+    assert not any(
+        of_transport(k, "why").by_guard for k in get_args(TransportKind) if k != "blocked"
+    )
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [

@@ -76,6 +76,18 @@ def test_a_refused_credential_stops_all_traffic_and_is_tried_again_rarely() -> N
     assert held.hold(5.0, WALL + 5, "authDenied", "HTTP 401") == held
 
 
+def test_what_was_held_goes_on_once_it_is_mended_and_is_asked_at_once() -> None:
+    """Messages go on slowly; whether it is mended indeed shows without one."""
+    again = Gate().hold(0.0, WALL, "policyDenied", "it is link-local").mended(5.0)
+
+    assert (again.state, again.error_class, again.detail) == ("ok", None, None)
+    assert again.admits(5.0)
+    assert again.wants_probe(5.0)
+    assert again.share(5.0) == 0.1
+    assert not again.succeeded(5.1).wants_probe(1e9)
+    assert again.hold(5.1, WALL, "policyDenied", "it is link-local").state == "held"
+
+
 def test_a_limited_gate_opens_by_itself_and_never_counts_as_a_failure() -> None:
     """A system that asks for a pause is healthy."""
     limited = Gate().limit(0.0, WALL, 7.0, "HTTP 429")

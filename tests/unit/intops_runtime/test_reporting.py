@@ -35,9 +35,14 @@ def facts(plan: FlowPlan, **given: Any) -> PlanFacts:
         (Gate(), "ok", None),
         (Gate().shut(0, SINCE, "destinationDown", "refused"), "open", "again every 10 s"),
         (Gate().hold(0, SINCE, "authDenied", "HTTP 401"), "held", '"helpdesk-token" changes'),
+        (
+            Gate().hold(0, SINCE, "policyDenied", "it is link-local"),
+            "held",
+            'goes on when Connector "helpdesk" or Secret "helpdesk-token" is mended',
+        ),
         (Gate().limit(0, SINCE, 5.0, "HTTP 429"), "limited", "as long as the system asked"),
     ],
-    ids=["well", "down", "refused", "limited"],
+    ids=["well", "down", "refused", "address not allowed", "limited"],
 )
 def test_each_system_says_how_it_is_and_what_is_done(
     plan: FlowPlan, gate: Gate, state: str, doing: str | None

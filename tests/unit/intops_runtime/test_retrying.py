@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 
 from intops_api.connector_class import ErrorClassName
 from intops_api.flow import ErrorPolicy
 from intops_core.error_classes import ERROR_CLASSES
-from intops_runtime.core.classifying import Failure
+from intops_runtime.core.classifying import ADDRESS_REFUSED, ORIGIN_REFUSED, Failure
 from intops_runtime.core.retrying import Hold, Retry, Step, ToDrop, ToReview, next_step
 
 
@@ -67,6 +67,28 @@ def test_what_concerns_the_system_holds_the_message(error_class: ErrorClassName,
 
     assert isinstance(found, Hold)
     assert found.gate == gate
+
+
+@pytest.mark.parametrize("policy", [None, "review", "drop"])
+@pytest.mark.parametrize("rule", [ADDRESS_REFUSED, ORIGIN_REFUSED])
+def test_what_the_guard_refuses_holds_the_message_whatever_the_policy_says(
+    rule: str, policy: Literal["review", "drop"] | None
+) -> None:
+    """A wrong address is one mistake of the Connector, not one of each message; and none may be dropped for it."""
+    policies = {"policyDenied": ErrorPolicy(strategy=policy)} if policy else {}
+    found = next_step(
+        Failure("policyDenied", "why", rule), tries=1, age_s=0.0, policies=policies, jitter=0.5
+    )
+
+    assert found == Hold("policyDenied", "hold")
+
+
+def test_what_concerns_one_message_is_for_a_person() -> None:
+    """A binding that is gone, a header that cannot be sent, a refusal that a class calls policyDenied."""
+    for rule in ("transport:unsendable", "desk:errors[0]", "status:403"):
+        failure = Failure("policyDenied", "why", rule)
+        found = next_step(failure, tries=1, age_s=0.0, policies={}, jitter=0.5)
+        assert found == ToReview("policyDenied")
 
 
 def test_a_conflict_is_tried_three_times() -> None:

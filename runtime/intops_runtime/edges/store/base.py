@@ -173,7 +173,7 @@ class Store(Protocol):
     async def close_attempt(
         self, attempt_id: int, outcome: str, evidence: dict[str, Any], now: float
     ) -> None:
-        """Say what became of an attempt whose outcome was unknown."""
+        """Say what became of an attempt whose outcome was unknown; what was known of it stays."""
         ...
 
     async def settle(self, settlement: Settlement, now: float) -> None:

@@ -65,6 +65,11 @@ HELD: Final = (
 HELD_BINDINGS: Final = (
     "SELECT DISTINCT held_for FROM messages INDEXED BY messages_held WHERE state = 'held'"
 )
+END_ATTEMPT: Final = (
+    "UPDATE attempts SET outcome_at = CASE WHEN ?2 IS NULL THEN outcome_at ELSE ?1 END, "
+    "outcome = coalesce(?2, outcome), error_class = coalesce(error_class, ?3), "
+    "evidence = CASE WHEN json_valid(evidence) THEN json_patch(?4, evidence) ELSE ?4 END WHERE id = ?5"
+)
 # Longer than any back-off, and than any pause that a system may ask for.
 LONGEST_WAIT_S: Final = 6 * 3600.0
 _DAMAGED: Final = (
@@ -198,10 +203,9 @@ def end_attempt(
     evidence: dict[str, Any],
     now: float,
 ) -> None:
-    """Store the outcome of an attempt."""
+    """Store what is known of an attempt, beside what was known before; without an outcome it stays open."""
     db.execute(
-        "UPDATE attempts SET outcome_at = ?, outcome = ?, error_class = ?, evidence = ? WHERE id = ?",
-        (now, outcome, error_class, orjson.dumps(evidence).decode(), attempt_id),
+        END_ATTEMPT, (now, outcome, error_class, orjson.dumps(evidence).decode(), attempt_id)
     )
 
 

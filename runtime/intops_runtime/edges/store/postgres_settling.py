@@ -37,9 +37,12 @@ told AS (
   WHERE was.state <> 'sending')
 SELECT given.id, was.state FROM given JOIN was ON was.id = given.message_id ORDER BY given.ord
 """
-END_ATTEMPTS: Final = """
-UPDATE intops.attempts a SET outcome_at = $2, outcome = g.outcome, error_class = g.error_class,
-  evidence = g.evidence
+# An escaped NUL, as a store that was moved here may have kept one, is JSON that PostgreSQL cannot read.
+END_ATTEMPTS: Final = r"""
+UPDATE intops.attempts a SET outcome_at = CASE WHEN g.outcome IS NULL THEN a.outcome_at ELSE $2::float8 END,
+  outcome = coalesce(g.outcome, a.outcome), error_class = coalesce(a.error_class, g.error_class),
+  evidence = CASE WHEN a.evidence IS NULL THEN g.evidence
+    ELSE (g.evidence::jsonb || replace(a.evidence, '\u0000', '\ufffd')::jsonb)::text END
 FROM json_to_recordset($3::json) AS g(id bigint, outcome text, error_class text, evidence text)
 WHERE a.flow = $1 AND a.id = g.id RETURNING a.id, a.plan_hash, a.step, a.binding
 """
@@ -154,7 +157,7 @@ async def intend(unit: Unit, intents: list[Intent]) -> list[int | Fenced]:
 
 
 async def end_attempts(unit: Unit, ends: list[EndedAttempt]) -> list[Fenced | None]:
-    """Store the outcomes of attempts."""
+    """Store the outcomes of attempts, beside what was known of them."""
     held = await _still_held(unit, [end.lease for end in ends])
     rows = [
         {"id": end.attempt_id, "outcome": end.outcome, "evidence": _evidence(end.evidence)}
@@ -282,4 +285,4 @@ def _episode_row(episode: Episode | None) -> dict[str, Any] | None:
 
 
 def _evidence(evidence: dict[str, Any]) -> str:
-    return orjson.dumps(evidence).decode()
+    return orjson.dumps(evidence).decode().replace(r"\u0000", r"\ufffd")
