@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeVar
 from intops_api.common import FieldSchema
 from intops_api.mapping import FieldRule, MappingBody
 from intops_api.report import Finding
+from intops_core.mapping import Mapped, Unmapped
 from intops_core.records import ABSENT, getter
 from intops_core.shapes import Kind, is_readable, kind_of, paths
 from intops_runtime.core.compiled import CompiledPlan
@@ -110,17 +111,16 @@ class DriftWatch:
         self.variants: Counter[str] = Counter()
         """Messages by recognised form."""
 
-    def observe(
-        self, item: Any, payload: Any, outcome: str, variant: str | None, now: float
-    ) -> None:
-        """Look at one message. `outcome` is how mapping ended: mapped, review, reject, drift."""
+    def observe(self, item: Any, payload: Any, result: Mapped | Unmapped, now: float) -> None:
+        """Look at one message, and at what the Mapping made of it."""
         self._messages += 1
+        variant = result.variant if isinstance(result, Mapped) else None
         if variant is not None:
             self.variants[variant] += 1
-        if outcome == "drift":
+        if isinstance(result, Unmapped) and result.outcome == "drift":
             self._unknown.again(now)
-        if outcome in ("review", "reject"):
-            self._look_at_tables(item, now)
+        elif isinstance(result, Unmapped) or result.left_out:
+            self._look_at_tables(item, variant, now)
         if not self._may_look(now) or not isinstance(item, dict):
             return
         self._look_at(item, self._objects, "object", now)
@@ -154,10 +154,12 @@ class DriftWatch:
             elif not is_readable(kind, schema):
                 _note(self._wrong, (f"{at}.{path}", kind), now)
 
-    def _look_at_tables(self, item: Any, now: float) -> None:
+    def _look_at_tables(self, item: Any, variant: str | None, now: float) -> None:
         """Which value a table lacked; a message stops at its first, so all tables are looked at."""
         for index, rule in enumerate(self._body.fields):
             if not rule.values or rule.on_unmapped == "default":
+                continue
+            if variant is not None and rule.variants and variant not in rule.variants:
                 continue
             found = self._value(item, index)
             text = found if isinstance(found, str) else str(found).lower()
@@ -234,9 +236,14 @@ class DriftWatch:
             if _is_news(seen, now, at_least=1):
                 rule = self._body.fields[index]
                 shown = f'"{value}"' if value else "a value that is not shown here"
+                meanwhile = (
+                    f"the rest is delivered, and {rule.to} waits in review"
+                    if rule.on_unmapped == "continue"
+                    else "such messages wait in review"
+                )
                 words = (
                     f'Source "{self._source}" sends {shown} at {" or ".join(rule.from_)}, which the table '
-                    f'of Mapping "{self._mapping}" lacks; such messages wait in review. '
+                    f'of Mapping "{self._mapping}" lacks; {meanwhile}. '
                     f"Add it to spec.fields[{index}].values, then retry them."
                 )
                 yield self._finding("UnmappedValue", words, seen, self._weight(seen))

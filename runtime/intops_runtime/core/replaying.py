@@ -21,7 +21,7 @@ from intops_runtime.core.masking import (
     personal_in_record,
     without_values,
 )
-from intops_runtime.core.messages import Delivery, NewMessage
+from intops_runtime.core.messages import LEFT_OUT, Delivery, NewMessage
 from intops_runtime.core.shaping import Unshaped, shape
 
 Turn = Literal["breaks", "mends", "appears", "vanishes"]
@@ -160,6 +160,7 @@ def made_of(plan: CompiledPlan, delivery: Delivery, now: datetime) -> list[Made]
     return [
         _made(plan, delivery.source, message, stamp)
         for message in intake(plan, delivery, now=now).messages
+        if message.reason != LEFT_OUT  # a question beside what is delivered
     ]
 
 
