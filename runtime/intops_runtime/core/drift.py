@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from intops_api.common import FieldSchema
 from intops_api.mapping import MappingBody
@@ -228,7 +228,14 @@ def watches(plan: CompiledPlan) -> dict[str, DriftWatch]:
     return found
 
 
-def told(seen: Iterable[DriftWatch], now: float) -> list[Finding]:
-    """Findings of all sources of a plan, the worst first; not too many, because people read them."""
+class Watch(Protocol):
+    """Something that finds changes."""
+
+    def findings(self, now: float) -> Iterable[Finding]:
+        """What has changed."""
+
+
+def told(seen: Iterable[Watch], now: float) -> list[Finding]:
+    """Findings of all watches of a plan, the worst first; not too many, because people read them."""
     found = [finding for watch in seen for finding in watch.findings(now)]
     return sorted(found, key=lambda one: SEVERITIES.index(one.severity))[:MOST_FINDINGS]
