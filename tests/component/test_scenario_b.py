@@ -337,7 +337,7 @@ async def journal() -> AsyncIterator[NetboxBench]:
 async def test_b7_three_generations_of_a_webhook_are_taken_side_by_side(
     inventory: NetboxBench,
 ) -> None:
-    """The actor stands in one field whoever tells it; an unplaced status keeps nothing else back.
+    """F50: the actor stands in one field whoever tells it; an unplaced status keeps nothing else back.
 
     The answer of a person then completes the entry that is there.
     """
@@ -350,6 +350,9 @@ async def test_b7_three_generations_of_a_webhook_are_taken_side_by_side(
     report = await asyncio.to_thread(inventory.worker.wait_drained)
 
     assert report.variants == {"prometheus": {f"netbox-4.{n}": 1 for n in (4, 6, 7)}}
+    watch = StatusWatch(inventory.worker, inventory.plan)
+    shares = await watch.shares()
+    assert shares == {"prometheus": {f"netbox-4.{n}": "33.33%" for n in (4, 6, 7)}}
     messages = await asyncio.to_thread(inventory.messages)
     delivered = [message for message in messages if message["state"] == "done"]
     events = [message["record_values"] for message in delivered]
@@ -367,7 +370,7 @@ async def test_b7_three_generations_of_a_webhook_are_taken_side_by_side(
 
     inventory.plan = inventory_plan(inventory.port, {**STATUSES, "quarantine": "warning"})
     inventory.worker.write_plan(inventory.plan)
-    watch = StatusWatch(inventory.worker, inventory.plan)
+    watch.plan = inventory.plan
     await watch.until(
         lambda report, _: "x" if report.active == inventory.plan.hash else None, "the new plan runs"
     )

@@ -13,7 +13,7 @@ from intops_operator.core.judging import Judged
 
 NUMBERS = (
     "backlog", "oldestAt", "review", "slo", "lastDeliveredAt", "received", "done", "dropped",
-    "discarded", "deliveredPerHour", "failedPerHour",
+    "discarded", "deliveredPerHour", "failedPerHour", "variants",
 )  # fmt: skip
 
 
@@ -53,8 +53,17 @@ def numbers(counts: Counts) -> dict[str, Any]:
         "discarded": counts.discarded,
         "deliveredPerHour": counts.delivered_per_hour,
         "failedPerHour": counts.failed_per_hour,
+        "variants": _shares(counts.variants) or None,
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _shares(forms: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, str]]:
+    """How much of the traffic still has which form, by source."""
+    return {
+        source: {form: _share(n, sum(counts.values())) or "" for form, n in counts.items()}
+        for source, counts in forms.items()
+    }
 
 
 def _share(good: int, total: int) -> str | None:
