@@ -406,16 +406,16 @@ async def test_b9_a_change_of_another_client_between_read_and_write_is_kept(
 ) -> None:
     """412, read again, written again: two attempts, and both changes stand in the end.
 
-    Only what follows from the recovery is written. A field that both have changed would get our value.
+    Only what follows from the recovery is written, and that is written over: the other client had begun to work on
+    the entry (`warning`), and the recovery ends it. Nothing compares a field that both have changed.
     """
     await journal.deliver(FIRING)
     netbox = journal.netbox
     assert netbox.entries[1]["kind"] == "danger"
     others = {
-        "tags": [{"name": "storm"}],
-        "comments": "Power is back",
+        "kind": "warning", "comments": "Power is back", "tags": [{"name": "storm"}],
         "custom_fields": {"by": "jo"},
-    }
+    }  # fmt: skip
     netbox.after_reads = [lambda: netbox.edit(1, others)]
     netbox.requests.clear()
 
