@@ -244,8 +244,7 @@ def _open_table(rule: FieldRule, place: str, source: Record, name: str) -> Itera
     yield Breach(
         f"{place}.values",
         f'The table of "{rule.to}" in Mapping "{name}" has {what}. Such messages would stop without '
-        f"anybody having decided so. {repair}, or set onUnmapped: review, continue, reject or "
-        "default.",
+        f"anybody having decided so. {repair}, or set onUnmapped: review, reject or default.",
     )
 
 

@@ -18,13 +18,18 @@ from intops_runtime.core.compiled import CompiledPlan
 from intops_runtime.core.drift import FORGET_S
 from intops_runtime.core.reporting import rfc3339
 
-REFUSED: Final = frozenset({"validation", "forbidden"})
+REFUSED: Final = "validation"
 # So often within so many seconds: one refusal is an accident of one record.
 SEEN_AT_LEAST: Final = 3
 WITHIN_S: Final = 600.0
 MAX_NAMES: Final = 100
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 _LONGEST: Final = 64
+# Only in a sentence that demands something is a word that the class does not know taken for a field.
+_DEMANDS: Final = re.compile(
+    r"\b(?:mandatory|required|requires|missing|must|needs?|needed|empty|blank|null)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(slots=True)
@@ -63,7 +68,7 @@ class RefusalWatch:
 
     def note(self, failure: Failure, record: Mapping[str, Any], now: float) -> None:
         """A write of `record` failed."""
-        if failure.error_class not in REFUSED:
+        if failure.error_class != REFUSED:
             return
         for name in self._fields_in(failure.detail, record):
             if name in self._named or len(self._named) < MAX_NAMES:
@@ -71,12 +76,13 @@ class RefusalWatch:
 
     def _fields_in(self, words: str, record: Mapping[str, Any]) -> set[str]:
         """Words that name a field which the Mapping does not write: declared ones, or such as `u_site`."""
+        demands = _DEMANDS.search(words) is not None
         found = {
             word
             for word in _WORD.findall(words)
             if len(word) <= _LONGEST
             and word not in self._written
-            and (word in self._declared or "_" in word.strip("_"))
+            and (word in self._declared or (demands and "_" in word.strip("_")))
         }
         if not found:
             return found

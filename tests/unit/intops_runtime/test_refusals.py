@@ -59,12 +59,13 @@ def test_a_field_that_the_class_declares_needs_only_a_rule(watch: RefusalWatch) 
         ("u_site is mandatory", {"every_s": WITHIN_S}),
         ("Subject must not be empty", {}),
         ("the value is not allowed", {}),
-        ("db_01 is no known host", {}),
-        ("u_site is locked", {"error_class": "conflict"}),
+        ("db_01 must be a known host", {}),
+        ("svc_intops may not do that", {}),
+        ("u_site is required", {"error_class": "conflict"}),
     ],
     ids=[
         "too rare", "too far apart", "a field that is written", "no field is named",
-        "a word of the record itself", "another kind of error",
+        "a word of the record itself", "an unknown word that is not demanded", "another kind of error",
     ],
 )  # fmt: skip
 def test_what_is_no_new_demand_is_not_told(
