@@ -18,11 +18,13 @@ from intops_core.mapping_checks import (
     variable_names,
 )
 from intops_core.mapping_forms import RuleForm, rule_form
-from intops_core.mapping_rules import Outcome, RefusedError, Rule, Run, Step, compile_rule
+from intops_core.mapping_rules import Rule, Step, compile_rule
+from intops_core.mapping_run import LeftOut, Outcome, RefusedError, Run
 from intops_core.typed import Record
 
 __all__ = [
     "CompiledMapping",
+    "LeftOut",
     "Mapped",
     "MappingError",
     "MappingProblem",
@@ -60,12 +62,14 @@ class Mapped:
         variant: Form that was recognised; None where the Mapping knows no forms.
         source_values: Original of every value that a table translated, by path in the result.
         steps: One for each rule, only when asked for.
+        left_out: Fields with `onUnmapped: continue` whose value the table lacks; a person must look.
     """
 
     record: dict[str, Any]
     variant: str | None
     source_values: dict[str, Any] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ class CompiledMapping:
                 return Unmapped(
                     refused.outcome, rule.rule.to, refused.message, record, tuple(steps or ())
                 )
-        return Mapped(record, variant, source_values, tuple(steps or ()))
+        return Mapped(record, variant, source_values, tuple(steps or ()), run.left_out)
 
     def _names(self, source: Source) -> dict[str, Any]:
         if self.source_name == "object":

@@ -51,6 +51,12 @@ def contradictions(body: MappingBody, *, at: str = "spec") -> list[MappingProble
     for index, rule in enumerate(body.fields):
         path = f"{at}.fields[{index}]"
         problems += [MappingProblem(path + place, words) for place, words in _of_rule(rule, known)]
+        if rule.on_unmapped == "continue" and body.from_.class_ is None:
+            message = (
+                '"onUnmapped: continue" is for values that a system sends; between models and on the way '
+                "to a system nobody could be asked afterwards. Write review, reject or default."
+            )
+            problems.append(MappingProblem(f"{path}.onUnmapped", message))
         for other in earlier:
             if not _may_meet(rule, other):
                 continue
@@ -207,6 +213,12 @@ def _fits(rule: FieldRule, ends: _Ends) -> Iterator[tuple[str, str]]:
             yield ".cel", str(error)
     if target is not None:
         yield from _of_values(rule, target)
+        if rule.on_unmapped == "continue" and target.required and rule.default is None:
+            words = (
+                f'"{rule.to}" is required, so the rest cannot go on without it. Write what stands there '
+                "until a person has decided (default), or onUnmapped: review."
+            )
+            yield ".onUnmapped", words
 
 
 def _of_path(path: str, rule: FieldRule, ends: _Ends, target: FieldSchema | None) -> str:

@@ -11,7 +11,8 @@ from typing import Any, Final
 from intops_core.expression_forms import IN_DOUBT
 from intops_core.expression_values import result
 from intops_core.expressions import Program
-from intops_core.mapping_rules import Reader, RefusedError, Rule, Run
+from intops_core.mapping_rules import Reader, Rule
+from intops_core.mapping_run import RefusedError, Run
 from intops_core.records import ABSENT, path_parts, set_parts
 
 RuleForm = Callable[[Run, dict[str, Any], dict[str, Any]], None]

@@ -6,22 +6,15 @@ Used by `mapping` only, which runs the rules of a Mapping in their order.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from intops_api.common import FieldSchema
 from intops_api.mapping import FieldRule
 from intops_core.coercion import CoercionError, coercer, shown, text_of
-from intops_core.expressions import (
-    Activation,
-    EvaluationError,
-    Program,
-    activation,
-    compile_expression,
-)
+from intops_core.expressions import EvaluationError, Program, compile_expression
+from intops_core.mapping_run import LeftOut, RefusedError, Run
 from intops_core.records import ABSENT, getter, path_parts, set_parts
 from intops_core.typed import Record
-
-Outcome = Literal["review", "reject", "drift"]
 
 _BARE_PATH: Final = re.compile(r"\s*([a-z]\w*)((?:\.[A-Za-z_]\w*)+)\s*", re.ASCII)
 _TEXT: Final = re.compile(r"""\s*(?:"([^"\\\n]*)"|'([^'\\\n]*)')\s*""")
@@ -49,28 +42,6 @@ class Step:
     after: Any
     meaning: str
     note: str
-
-
-class RefusedError(Exception):
-    """Ends one application; becomes `Unmapped`."""
-
-    def __init__(self, outcome: Outcome, message: str) -> None:
-        super().__init__(message)
-        self.outcome = outcome
-        self.message = message
-
-
-@dataclass(slots=True)
-class Run:
-    """What the rules of one application share; the activation is made when the first needs it."""
-
-    names: dict[str, Any]
-    scope: Activation | None = None
-
-    def evaluate(self, program: Program) -> Any:
-        if self.scope is None:
-            self.scope = activation(self.names)
-        return program.evaluate(self.scope)
 
 
 # A value, where it was found, and what is to be said about that. A tuple, because one is made for
@@ -150,8 +121,8 @@ class Rule:
             )
         return ABSENT, "not set, because the source has no value"
 
-    def translate(self, value: Any) -> tuple[Any, str]:
-        """The table's value for a source value, and a note."""
+    def translate(self, value: Any, run: Run) -> tuple[Any, str]:
+        """The table's value for a source value, and a note; `ABSENT` where the field is left out."""
         values = self.rule.values
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
@@ -164,13 +135,20 @@ class Rule:
         display = shown(value, personal=self.schema.personal)
         if self.rule.on_unmapped == "default" and self.rule.default is not None:
             return self.rule.default, f"default, because the table has no entry {display}"
-        refused: Outcome = "reject" if self.rule.on_unmapped == "reject" else "review"
         known = ", ".join(list(values)[:16]) + (", …" if len(values) > 16 else "")
-        raise RefusedError(
-            refused,
+        words = (
             f'The table of "{self.rule.to}" has no entry for {display}; it knows {known}. '
-            f"Add the entry to {self.at}.values, or decide this message by hand.",
+            f"Add the entry to {self.at}.values, or decide this message by hand."
         )
+        if self.rule.on_unmapped == "continue" and self._may_be_left_out:
+            run.left_out += (LeftOut(self.rule.to, words),)
+            instead = ABSENT if self.rule.default is None else self.rule.default
+            return instead, f"left for a person, because the table has no entry {display}"
+        raise RefusedError("reject" if self.rule.on_unmapped == "reject" else "review", words)
+
+    @property
+    def _may_be_left_out(self) -> bool:
+        return self.rule.default is not None or not self.schema.required
 
     def fit(self, value: Any) -> Any:
         """The value in the type, the list of values and the length of the field."""
@@ -215,7 +193,7 @@ class Rule:
         note = ""
         try:
             found = self.find(run)
-            value, note = self._result(found[0], source_values)
+            value, note = self._result(found[0], run, source_values)
             if value is not ABSENT and not set_parts(record, self.parts, value):
                 raise RefusedError(
                     "review",
@@ -228,7 +206,7 @@ class Rule:
             if steps is not None:
                 steps.append(self._step(found, value, note))
 
-    def _result(self, original: Any, source_values: dict[str, Any]) -> tuple[Any, str]:
+    def _result(self, original: Any, run: Run, source_values: dict[str, Any]) -> tuple[Any, str]:
         """What is written for a source value, or `ABSENT`, and a note."""
         if original is ABSENT:
             value, note = self.fallback()
@@ -236,7 +214,9 @@ class Rule:
                 return ABSENT, note
         elif self.rule.values:
             source_values[self.rule.to] = original
-            value, note = self.translate(original)
+            value, note = self.translate(original, run)
+            if value is ABSENT:
+                return ABSENT, note
         else:
             value, note = original, ""
         if self.plain_text and type(value) is str:

@@ -297,6 +297,8 @@ class FlowStatus(ApiModel):
     """Deliveries in the last hour."""
     failed_per_hour: int | None = None
     """Failed attempts in the last hour."""
+    variants: dict[str, dict[str, str]] | None = None
+    """Share of each known form among recognised payloads since the workers started, by source binding and form."""
     replicas: int | None = None
     """Workers that report."""
     source: str | None = None

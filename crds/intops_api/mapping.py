@@ -61,10 +61,11 @@ class FieldRule(ApiModel):
     """CEL expression that makes the value, instead of `from`."""
     values: dict[str, Any] = Field(default_factory=dict, max_length=512)
     """Table from source value to result value; the source's value is looked up as text."""
-    on_unmapped: Literal["review", "reject", "default"] | None = None
-    """What happens to a value that the table lacks: a person looks, it is refused, or `default`."""
+    on_unmapped: Literal["review", "continue", "reject", "default"] | None = None
+    """What happens to a value that the table lacks: a person looks first, the rest goes on and a person
+    looks afterwards, it is refused, or `default`."""
     default: Any = None
-    """Value for an absent source, and for an unmapped one where `onUnmapped` is `default`."""
+    """Value for an absent source, and for an unmapped one where `onUnmapped` is `default` or `continue`."""
     lossy: bool = False
     """Whether several source values share one result value on purpose."""
     meaning: str = Field(min_length=1, max_length=1024)

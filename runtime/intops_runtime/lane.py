@@ -7,7 +7,7 @@ before anything is repeated.
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from intops_runtime.core import episodes, settling
@@ -16,6 +16,7 @@ from intops_runtime.core.compiled import CompiledPlan
 from intops_runtime.core.failpoints import reach
 from intops_runtime.core.keys import idempotency_key
 from intops_runtime.core.messages import Attempt, Leased, Link, Message, Settlement, State
+from intops_runtime.core.refusals import RefusalWatch
 from intops_runtime.core.requests import CompiledOperation, Facts, Found
 from intops_runtime.core.shaping import Shaped, Unshaped, change, shape
 from intops_runtime.edges.store.base import Store
@@ -37,6 +38,8 @@ class Lane:
     opened_at: float
     ended_unknown: dict[int, float]
     """Attempt id → since when nothing more can come of it (monotonic seconds); attempts of this process only."""
+    refusals: Mapping[str, RefusalWatch]
+    """What is seen of refused writes, by target."""
     draw: Callable[[], float] = random.random
 
     async def run(self, leased: Leased) -> Settlement:
@@ -375,6 +378,8 @@ class Lane:
     ) -> Settlement:
         if failure.effect_unknown and attempt_id is not None:
             self.ended_unknown[attempt_id] = time.monotonic()
+        if attempt_id is not None and target.name in self.refusals:
+            self.refusals[target.name].note(failure, message.record or {}, time.time())
         return settling.after_failure(
             message,
             failure,

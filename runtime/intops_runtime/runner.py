@@ -9,12 +9,14 @@ import logging
 import time
 from collections.abc import Callable
 
+from intops_api.report import Finding
 from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
 from intops_runtime.core.crashes import Crashes
 from intops_runtime.core.decisions import Applied
-from intops_runtime.core.drift import DriftWatch
+from intops_runtime.core.drift import DriftWatch, told
 from intops_runtime.core.failpoints import reach
 from intops_runtime.core.messages import Accepted, IntakeResult, Leased, Settlement, State
+from intops_runtime.core.refusals import refusal_watches
 from intops_runtime.core.shadowing import Trial
 from intops_runtime.edges.black_box import BlackBox, Watched
 from intops_runtime.edges.outbound import Outbound
@@ -82,6 +84,7 @@ class PlanRunner:
         self._takings = -1
         self._reopened: set[str] = set()
         self._bind_targets(compiled)
+        self._refusals = refusal_watches(compiled)
         self.outcomes = Outcomes(store)
         self._intake = IntakeLoop(compiled, store, black_box, on_split=self._came)
 
@@ -99,6 +102,10 @@ class PlanRunner:
     def watches(self) -> dict[str, DriftWatch]:
         """What has been seen of the payloads of each source."""
         return self._intake.watches
+
+    def changes(self, now: float) -> list[Finding]:
+        """Changes of what the sources send and of what the targets take."""
+        return told([*self.watches.values(), *self._refusals.values()], now)
 
     @property
     def trials(self) -> list[Trial]:
@@ -136,6 +143,7 @@ class PlanRunner:
         self._crashes.drops = _drops_poison(compiled)
         self.rates.within(compiled.plan.slo.within)
         self._bind_targets(compiled)
+        self._refusals = refusal_watches(compiled)
         self._intake.switch(compiled)
         self._due.set()
 
@@ -277,7 +285,10 @@ class PlanRunner:
     async def _turn(self, leased: Leased) -> Settlement | None:
         """One turn of a message; None where it was given back without one."""
         number = leased.message.id
-        lane = Lane(self.compiled, self.store, self._targets, self.opened_at, self._ended_unknown)
+        lane = Lane(
+            self.compiled, self.store, self._targets, self.opened_at, self._ended_unknown,
+            self._refusals,
+        )  # fmt: skip
         try:
             return await Watched(self._black_box.computing("message", number), lane.run(leased))
         except asyncio.CancelledError:

@@ -33,7 +33,6 @@ from intops_runtime.core.compiled import (
     PlanRejected,
     compile_plan,
 )
-from intops_runtime.core.drift import told
 from intops_runtime.core.reporting import PlanFacts, plan_report, rfc3339, wanted_keys
 from intops_runtime.edges.action_files import ActionFiles
 from intops_runtime.edges.black_box import BlackBox
@@ -341,7 +340,7 @@ class Worker:
             runner.rates.report(now),
             runner.rates.last_delivered_at,
             runner.error,
-            told(runner.watches.values(), now),
+            runner.changes(now),
             {source: watch.variants for source, watch in runner.watches.items()},
             inbox.reports if inbox is not None else (),
             [trial.report() for trial in runner.trials],

@@ -3,6 +3,7 @@
 The reconciler gathers it; `judging` decides from it and from nothing else.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -107,6 +108,8 @@ class Counts:
     failed_per_hour: int = 0
     in_time: int = 0
     late: int = 0
+    variants: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Messages by source binding and recognised form."""
 
 
 def count(heard: Iterable[Heard]) -> Counts | None:
@@ -135,7 +138,17 @@ def count(heard: Iterable[Heard]) -> Counts | None:
         failed_per_hour=sum(r.rates.failed_per_hour for r in reports),
         in_time=sum(r.rates.in_time for r in reports),
         late=sum(r.rates.late for r in reports),
+        variants=_forms(r.variants for r in reports),
     )
+
+
+def _forms(reports: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    """Messages by source and form, of all workers together."""
+    found: dict[str, Counter[str]] = {}
+    for report in reports:
+        for source, counts in report.items():
+            found.setdefault(source, Counter()).update(counts)
+    return {source: dict(sorted(counts.items())) for source, counts in sorted(found.items())}
 
 
 def instant(text: str | None) -> datetime | None:

@@ -16,7 +16,7 @@ MAX_SHADOWS: Final = 16
 """The schema takes no more."""
 NUMBERS = (
     "backlog", "oldestAt", "review", "slo", "lastDeliveredAt", "received", "done", "dropped",
-    "discarded", "deliveredPerHour", "failedPerHour", "shadows",
+    "discarded", "deliveredPerHour", "failedPerHour", "variants", "shadows",
 )  # fmt: skip
 
 
@@ -59,6 +59,7 @@ def numbers(counts: Counts) -> dict[str, Any]:
         "discarded": counts.discarded,
         "deliveredPerHour": counts.delivered_per_hour,
         "failedPerHour": counts.failed_per_hour,
+        "variants": _shares(counts.variants) or None,
     }
     return {key: value for key, value in found.items() if value is not None}
 
@@ -84,6 +85,14 @@ def shadows(facts: FlowFacts) -> list[ShadowStatus]:
     ]
     summed.sort(key=lambda s: (not s.failing, not s.differing, s.binding))
     return summed[:MAX_SHADOWS]
+
+
+def _shares(forms: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, str]]:
+    """How much of the traffic still has which form, by source."""
+    return {
+        source: {form: _share(n, sum(counts.values())) or "" for form, n in counts.items()}
+        for source, counts in forms.items()
+    }
 
 
 def _share(good: int, total: int) -> str | None:

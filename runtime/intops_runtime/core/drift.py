@@ -5,20 +5,21 @@ never values; of a value that a table lacks only what looks like the name of an 
 Detectors and thresholds: domain reference, section 4.4.
 """
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from intops_api.common import FieldSchema
-from intops_api.mapping import FieldRule, MappingBody
+from intops_api.mapping import MappingBody
 from intops_api.report import Finding
+from intops_core.mapping import Mapped, Unmapped
 from intops_core.records import ABSENT, getter
 from intops_core.shapes import Kind, is_readable, kind_of, paths
 from intops_runtime.core.compiled import CompiledPlan
 from intops_runtime.core.reporting import rfc3339
+from intops_runtime.core.vanished import VanishedPaths
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info")
@@ -27,17 +28,11 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "warning", "info")
 SEEN_AT_LEAST: Final = 3
 # A share of messages above which a change hurts.
 CRITICAL_SHARE: Final = 0.01
-# A field that nearly every message had and nearly none of the last ones has.
-RECENT: Final = 50
-WAS_THERE: Final = 0.95
-IS_GONE: Final = 0.05
 # What was not seen for an hour is over.
 FORGET_S: Final = 3600.0
-# Names that differ by a letter or two, or by an added word.
-ALIKE: Final = 0.6
 MOST_FINDINGS: Final = 20
 MAX_PATHS: Final = 200
-# Looking costs some 20 µs; a flood need not be looked at whole.
+# Looking costs some 50 µs; a flood need not be looked at whole.
 LOOKS_PER_S: Final = 200
 _K = TypeVar("_K")
 _NAME = re.compile(r"^[A-Za-z0-9_.\-]{1,32}$")
@@ -55,30 +50,6 @@ class _Seen:
         self.count += 1
         self.first_at = self.first_at or now
         self.last_at = now
-
-
-@dataclass(slots=True)
-class _Presence:
-    """Whether a field was there, in the last messages and in those before."""
-
-    recent: list[bool] = field(default_factory=list)
-    before: int = 0
-    there_before: int = 0
-
-    def note(self, *, there: bool) -> None:
-        self.recent.append(there)
-        if len(self.recent) > RECENT:
-            self.before += 1
-            self.there_before += self.recent.pop(0)
-
-    @property
-    def vanished(self) -> bool:
-        """Whether it was nearly always there and is nearly never there now."""
-        return (
-            self.before >= RECENT
-            and self.there_before >= WAS_THERE * self.before
-            and sum(self.recent) <= IS_GONE * RECENT
-        )
 
 
 class DriftWatch:
@@ -104,32 +75,28 @@ class DriftWatch:
         self._wrong: dict[tuple[str, Kind], _Seen] = {}
         self._unmapped: dict[tuple[int, str], _Seen] = {}
         self._unknown = _Seen()
-        self._presence: dict[int, _Presence] = {}
+        self._gone = VanishedPaths(source, mapping, body, objects)
         self._second = 0
         self._looks = 0
         self.variants: Counter[str] = Counter()
         """Messages by recognised form."""
 
-    def observe(
-        self, item: Any, payload: Any, outcome: str, variant: str | None, now: float
-    ) -> None:
-        """Look at one message. `outcome` is how mapping ended: mapped, review, reject, drift."""
+    def observe(self, item: Any, payload: Any, result: Mapped | Unmapped, now: float) -> None:
+        """Look at one message, and at what the Mapping made of it."""
         self._messages += 1
+        variant = result.variant if isinstance(result, Mapped) else None
         if variant is not None:
             self.variants[variant] += 1
-        if outcome == "drift":
+        if isinstance(result, Unmapped) and result.outcome == "drift":
             self._unknown.again(now)
-        if outcome in ("review", "reject"):
-            self._look_at_tables(item, now)
+        elif isinstance(result, Unmapped) or result.left_out:
+            self._look_at_tables(item, variant, now)
         if not self._may_look(now) or not isinstance(item, dict):
             return
-        self._look_at(item, self._objects, "object", now)
+        seen = self._look_at(item, self._objects, "object", now)
         if payload is not item and isinstance(payload, dict):
             self._look_at(payload, self._payload, "payload", now)
-        for index, rule in enumerate(self._body.fields):
-            if rule.from_ and (not rule.variants or variant in rule.variants):
-                there = self._value(item, index) is not None
-                self._presence.setdefault(index, _Presence()).note(there=there)
+        self._gone.look(item, variant, seen)
 
     def _value(self, item: Any, index: int) -> Any:
         """What a rule reads: the first of its paths that is there."""
@@ -144,20 +111,26 @@ class DriftWatch:
 
     def _look_at(
         self, value: Mapping[str, Any], declared: Mapping[str, FieldSchema], at: str, now: float
-    ) -> None:
+    ) -> list[str]:
+        """Note what is new or of another kind; returns the paths that are there."""
         if not declared:
-            return  # nothing is known of it, so nothing is new
+            return []  # nothing is known of it, so nothing is new
+        seen = []
         for path, kind in paths(value, declared):
+            seen.append(path)
             schema = declared.get(path)
             if schema is None:
                 _note(self._new, f"{at}.{path}", now)
             elif not is_readable(kind, schema):
                 _note(self._wrong, (f"{at}.{path}", kind), now)
+        return seen
 
-    def _look_at_tables(self, item: Any, now: float) -> None:
+    def _look_at_tables(self, item: Any, variant: str | None, now: float) -> None:
         """Which value a table lacked; a message stops at its first, so all tables are looked at."""
         for index, rule in enumerate(self._body.fields):
             if not rule.values or rule.on_unmapped == "default":
+                continue
+            if variant is not None and rule.variants and variant not in rule.variants:
                 continue
             found = self._value(item, index)
             text = found if isinstance(found, str) else str(found).lower()
@@ -170,7 +143,7 @@ class DriftWatch:
 
     def findings(self, now: float) -> list[Finding]:
         """What has changed, the worst first."""
-        found = [*self._variants_unknown(now), *self._vanished(now), *self._types(now)]
+        found = [*self._variants_unknown(now), *self._gone.findings(), *self._types(now)]
         found += [*self._values(now), *self._paths(now)]
         return sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.since or ""))
 
@@ -183,40 +156,6 @@ class DriftWatch:
                 "form to spec.variants."
             )
             yield self._finding("UnknownVariant", words, self._unknown, "critical")
-
-    def _vanished(self, now: float) -> Iterator[Finding]:
-        for index, presence in self._presence.items():
-            if not presence.vanished:
-                continue
-            rule = self._body.fields[index]
-            words = (
-                f'Source "{self._source}" no longer sends {" or ".join(rule.from_)}, which Mapping '
-                f'"{self._mapping}" reads for {rule.to}.'
-            )
-            heir = self._heir(rule, now)
-            if heir is not None:
-                order = ", ".join([heir, *rule.from_])
-                words += f" It may have been renamed. Write spec.fields[{index}].from: [{order}]."
-            count = len(presence.recent) - sum(presence.recent)
-            severity: Severity = "warning" if rule.default is not None else "critical"
-            yield Finding(
-                kind="drift" if heir is None else "proposal",
-                reason="FieldVanished", message=words, count=count, severity=severity,
-            )  # fmt: skip
-
-    def _heir(self, rule: FieldRule, now: float) -> str | None:
-        """A new path whose name is nearly that of a vanished one."""
-        fresh = [
-            path.removeprefix("object.")
-            for path, seen in self._new.items()
-            if path.startswith("object.") and _is_news(seen, now)
-        ]
-        names = {path.rpartition(".")[2].lower(): path for path in fresh}
-        for old in rule.from_:
-            near = difflib.get_close_matches(old.rpartition(".")[2].lower(), names, 1, ALIKE)
-            if near:
-                return names[near[0]]
-        return None
 
     def _types(self, now: float) -> Iterator[Finding]:
         for (path, kind), seen in self._wrong.items():
@@ -234,9 +173,14 @@ class DriftWatch:
             if _is_news(seen, now, at_least=1):
                 rule = self._body.fields[index]
                 shown = f'"{value}"' if value else "a value that is not shown here"
+                meanwhile = (
+                    f"the rest is delivered, and {rule.to} waits in review"
+                    if rule.on_unmapped == "continue"
+                    else "such messages wait in review"
+                )
                 words = (
                     f'Source "{self._source}" sends {shown} at {" or ".join(rule.from_)}, which the table '
-                    f'of Mapping "{self._mapping}" lacks; such messages wait in review. '
+                    f'of Mapping "{self._mapping}" lacks; {meanwhile}. '
                     f"Add it to spec.fields[{index}].values, then retry them."
                 )
                 yield self._finding("UnmappedValue", words, seen, self._weight(seen))
@@ -284,7 +228,14 @@ def watches(plan: CompiledPlan) -> dict[str, DriftWatch]:
     return found
 
 
-def told(seen: Iterable[DriftWatch], now: float) -> list[Finding]:
-    """Findings of all sources of a plan, the worst first; not too many, because people read them."""
+class Watch(Protocol):
+    """Something that finds changes."""
+
+    def findings(self, now: float) -> Iterable[Finding]:
+        """What has changed."""
+
+
+def told(seen: Iterable[Watch], now: float) -> list[Finding]:
+    """Findings of all watches of a plan, the worst first; not too many, because people read them."""
     found = [finding for watch in seen for finding in watch.findings(now)]
     return sorted(found, key=lambda one: SEVERITIES.index(one.severity))[:MOST_FINDINGS]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from intops_api.flow import Closure
-from intops_runtime.core.messages import Episode, Link
+from intops_runtime.core.messages import COMPLETES, Episode, Link
 
 OPEN = "open"
 RESOLVED = "resolved"
@@ -86,7 +86,20 @@ def decide(
         return Drop("late", RESOLVED)  # the same outbreak has already ended
     if state == "acknowledged":
         return _acknowledged(incident, link, transitions)
+    if event.get(COMPLETES):
+        return _completed(incident, link)
     return Drop("repeat", OPEN)
+
+
+def _completed(incident: dict[str, Any], link: Link) -> Decision:
+    """What was left out of the record is decided now; where work stands is not touched."""
+    agreed = link.agreed.get("incident", {})
+    fields = {
+        name: value
+        for name, value in incident.items()
+        if name not in _RECOVERY_FIELDS and agreed.get(name) != value
+    }
+    return Change("update", OPEN, fields) if fields else Drop("agreed", OPEN)
 
 
 def _recovered(

@@ -1,11 +1,12 @@
 """Intake: one delivery becomes messages: split → recognise version → map → key.
 
-Pure. A body that cannot be split becomes one message in review, so that a person finds it.
+Pure. A body that cannot be split becomes one message in review, so that a person finds it. An item whose Mapping
+leaves a value to a person is two messages: what is delivered, and the question.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,11 +14,11 @@ from typing import Any
 import orjson
 
 from intops_core.expressions import EvaluationError, activation
-from intops_core.mapping import Mapped, Source
+from intops_core.mapping import LeftOut, Mapped, Source
 from intops_runtime.core.compiled import CompiledPlan, CompiledSource
 from intops_runtime.core.drift import DriftWatch
 from intops_runtime.core.keys import correlation_key
-from intops_runtime.core.messages import Delivery, IntakeResult, NewMessage, State
+from intops_runtime.core.messages import LEFT_OUT, Delivery, IntakeResult, NewMessage, State
 
 # A dedup id is an index key; longer ones are hashed.
 _DEDUP_MAX = 200
@@ -56,8 +57,9 @@ def intake(
     return IntakeResult(
         delivery.id,
         tuple(
-            message_of(plan, source, delivery, index, item, payload, stamp, watch)
+            message
             for index, item in enumerate(items)
+            for message in messages_of(plan, source, delivery, index, item, payload, stamp, watch)
         ),
     )
 
@@ -110,7 +112,7 @@ def split(source: CompiledSource, delivery: Delivery) -> tuple[Any, list[Any]]:
     return payload, items
 
 
-def message_of(
+def messages_of(
     plan: CompiledPlan,
     source: CompiledSource,
     delivery: Delivery,
@@ -119,27 +121,22 @@ def message_of(
     payload: Any,
     stamp: str,
     watch: DriftWatch | None = None,
-) -> NewMessage:
+) -> Iterator[NewMessage]:
     """One item of a delivery as a message: mapped and with its key, or set aside for a person.
 
-    `stamp` is now, RFC 3339.
+    A second one is the question that it leaves to a person. `stamp` is now, RFC 3339.
     """
     dedup = _dedup(source, delivery.headers, item, payload)
     result = source.mapping.apply(Source(item, payload, delivery.headers, stamp))
     if watch is not None:
-        watch.observe(
-            item,
-            payload,
-            "mapped" if isinstance(result, Mapped) else result.outcome,
-            result.variant if isinstance(result, Mapped) else None,
-            delivery.at,
-        )
+        watch.observe(item, payload, result, delivery.at)
     if not isinstance(result, Mapped):
         error_class = "schemaDrift" if result.outcome == "drift" else "validation"
-        return _for_review(
+        yield _for_review(
             plan, delivery, index, item, error_class, result.message, dedup, path=result.path,
             reason=result.outcome,
         )  # fmt: skip
+        return
     event = result.record
     if dedup is not None:
         event.setdefault("deliveryId", dedup)
@@ -149,7 +146,7 @@ def message_of(
         plan.in_name,
         str(event.get("episodeKey", "")),
     )
-    return NewMessage(
+    yield NewMessage(
         item=index,
         key=key,
         dedup=dedup,
@@ -160,6 +157,32 @@ def message_of(
         record=event,
         original=item,
         variant=result.variant,
+    )
+    if result.left_out:
+        yield _question(plan, delivery, index, item, result.left_out, dedup)
+
+
+def _question(
+    plan: CompiledPlan,
+    delivery: Delivery,
+    index: int,
+    item: Any,
+    left_out: tuple[LeftOut, ...],
+    dedup: str | None,
+) -> NewMessage:
+    """What a person must decide about a message whose rest is delivered."""
+    words = " ".join(left.message for left in left_out)
+    own = None if dedup is None else _short(f"{dedup}#{LEFT_OUT}")
+    return _for_review(
+        plan,
+        delivery,
+        index,
+        item,
+        "validation",
+        words,
+        own,
+        path=left_out[0].path,
+        reason=LEFT_OUT,
     )
 
 
@@ -174,8 +197,13 @@ def _dedup(
     except EvaluationError:
         return None  # mapping tells what is missing, with its path
     text = "" if value is None else str(value)  # null names no copy: two of them are two messages
+    return _short(text) if text else None
+
+
+def _short(text: str) -> str:
+    """A dedup id that an index takes."""
     if len(text) <= _DEDUP_MAX:
-        return text or None
+        return text
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 

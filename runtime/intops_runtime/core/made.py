@@ -19,7 +19,7 @@ from intops_runtime.core.masking import (
     personal_in_record,
     without_values,
 )
-from intops_runtime.core.messages import Delivery, NewMessage
+from intops_runtime.core.messages import LEFT_OUT, Delivery, NewMessage
 from intops_runtime.core.shaping import Unshaped, shape
 
 Turn = Literal["breaks", "mends", "appears", "vanishes"]
@@ -51,6 +51,7 @@ def made_of(plan: CompiledPlan, delivery: Delivery, now: datetime) -> list[Made]
     return [
         made_of_message(plan, delivery.source, message, now)
         for message in intake(plan, delivery, now=now).messages
+        if message.reason != LEFT_OUT  # a question beside what is delivered
     ]
 
 

@@ -5,7 +5,12 @@ Pure values. The store edge persists them, the pipeline decides them.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+LEFT_OUT: Final = "leftOut"
+"""Reason of a message that is only a question: the rest of its item is a message of its own."""
+COMPLETES: Final = "completes"
+"""Field of an event that answers such a question; the record that is there gets what it lacks."""
 
 
 class State(StrEnum):

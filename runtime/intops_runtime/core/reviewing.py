@@ -17,6 +17,7 @@ from intops_core.typed import Record
 from intops_runtime.core.compiled import CompiledPlan, CompiledSource
 from intops_runtime.core.decisions import Decision, Refusal, Resolution, ReviewItem
 from intops_runtime.core.keys import correlation_key
+from intops_runtime.core.messages import COMPLETES, LEFT_OUT
 from intops_runtime.core.shaping import Unshaped, shape
 
 
@@ -81,7 +82,7 @@ def suggestion(
     mapped = plan.sources.get(source)
     name = mapped.mapping.name if mapped is not None else ""
     match error_class:
-        case "validation" if reason in ("review", "reject") and path:
+        case "validation" if reason in ("review", "reject", LEFT_OUT) and path:
             allowed = _allowed(plan, path)
             return (
                 f'Add the value to Mapping "{name}" and retry all equal ones, or correct this message: '
@@ -156,6 +157,11 @@ def _mapped_anew(
     result = mapping.apply(Source(item.original, payload, dict(item.headers), stamp))
     if not isinstance(result, Mapped):
         return Refusal(item.id, f"{result.path}: {result.message}", result.path)
+    if result.left_out:
+        left = result.left_out[0]
+        return Refusal(item.id, f"{left.path}: {left.message}", left.path)
+    if item.reason == LEFT_OUT:
+        result.record[COMPLETES] = True
     key = correlation_key(
         plan.plan.flow.namespace,
         source.binding.connector,

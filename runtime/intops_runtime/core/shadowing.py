@@ -15,7 +15,7 @@ from intops_api.plan import PlanBinding
 from intops_api.report import ShadowField, ShadowReport, ShadowResult
 from intops_runtime.core.compiled import CompiledPlan
 from intops_runtime.core.crashes import TRIES
-from intops_runtime.core.intake import message_of, split, stamp_of
+from intops_runtime.core.intake import messages_of, split, stamp_of
 from intops_runtime.core.made import (
     Made,
     differing,
@@ -29,7 +29,7 @@ from intops_runtime.core.masking import (
     personal_in_record,
     without_values,
 )
-from intops_runtime.core.messages import Delivery, IntakeResult, NewMessage
+from intops_runtime.core.messages import LEFT_OUT, Delivery, IntakeResult, NewMessage
 from intops_runtime.core.reporting import rfc3339
 
 # A person reads no more fields, and a report stays small; what is beyond is counted.
@@ -118,6 +118,8 @@ class Trial:
         """
         if message.plan_hash != self._active.plan.hash:
             return  # it was split under a plan before or after this one
+        if message.reason == LEFT_OUT:
+            return  # a question beside what is delivered
         try:
             here = made_of_message(self._active, delivery.source, message, now)
         except Exception:
@@ -177,10 +179,11 @@ class Trial:
         source = self._tried.sources[delivery.source]
         if self._parsed[0] != delivery.id:
             self._parsed = (delivery.id, split(source, delivery)[0])
-        return message_of(
+        found = messages_of(
             self._tried, source, delivery, message.item, message.original, self._parsed[1],
             stamp_of(now),
         )  # fmt: skip
+        return next(found)  # not the question that it may leave to a person
 
     def _compare(
         self,

@@ -18,7 +18,7 @@ from typing import Any
 from intops_runtime import intake_loop, lane
 from intops_runtime.__main__ import main
 from intops_runtime.core import failpoints, gates, shadowing
-from intops_runtime.core.intake import intake, message_of
+from intops_runtime.core.intake import intake, messages_of
 from intops_runtime.core.shaping import shape
 from intops_runtime.edges.black_box import BlackBox
 from intops_runtime.edges.store import opening, postgres_settling
@@ -140,9 +140,9 @@ def end_on_trial(text: str, end: Callable[[], None]) -> None:
     def deadly(plan: Any, source: Any, delivery: Any, index: int, item: Any, *more: Any) -> Any:
         if text in str(item):
             end()
-        return message_of(plan, source, delivery, index, item, *more)
+        return messages_of(plan, source, delivery, index, item, *more)
 
-    setattr(shadowing, "message_of", deadly)  # noqa: B010  it is imported there
+    setattr(shadowing, "messages_of", deadly)  # noqa: B010  it is imported there
 
 
 def killed() -> None:

@@ -65,6 +65,17 @@ def rule_of(spec: dict[str, Any], to: str) -> dict[str, Any]:
     return rule
 
 
+def unplaced_severity_goes_on(manifests: list[dict[str, Any]]) -> None:
+    """In the first example, a severity that nobody has placed keeps no alert from its ticket any more."""
+
+    def how(spec: dict[str, Any]) -> None:
+        (rule,) = [rule for rule in spec["fields"] if rule["to"] == "severity"]
+        rule.update(onUnmapped="continue")
+        spec["examples"] = [e for e in spec["examples"] if e.get("outcome") != "review"]
+
+    change(manifests, "Mapping", "alertmanager-to-event", how)
+
+
 def make_plan(manifests: list[dict[str, Any]]) -> FlowPlan:
     """The plan of the only Flow among the manifests; fails where a rule would refuse it."""
     resources = Resources()

@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from intops_api.conditions import Condition, ConditionType
 from intops_api.plan import FlowPlan
 from intops_api.report import PlanReport
 from intops_operator.core.facts import FlowFacts, Heard
+from intops_operator.core.flowstatus import flow_status
 from intops_operator.core.judging import Judged, judge_flow
 from support.operator_facts import POD, example_spec
 from support.runtime.worker_process import WorkerProcess
@@ -65,6 +67,12 @@ class StatusWatch:
             pods=(replace(POD, namespace=self.plan.flow.namespace),),
             heard=(Heard(POD.uid, now, report),),
         )
+
+    async def shares(self) -> Any:
+        """How much of the traffic has which form, as the status tells it."""
+        report = await asyncio.to_thread(self.worker.report)
+        facts = self._facts(report)
+        return flow_status(facts, judge_flow(facts), {})["variants"]
 
     async def condition(self, kind: ConditionType, status: str, timeout_s: float = 60.0) -> Said:
         """Wait until a condition has a status; its message are the words."""

@@ -46,6 +46,8 @@ class Faults:
     fail_status: int = 503
     fail_retry_after_s: int | None = None
     """Value of `Retry-After` on failed requests; None leaves the header out."""
+    fail_message: str = "Service unavailable, try again later"
+    """What failed requests are told."""
     reset_before_next: int = 0
     reset_before_probability: float = 0.0
     hang_before_next: int = 0

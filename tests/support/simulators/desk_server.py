@@ -142,7 +142,7 @@ class DeskServer:
         """Show the client what a fault looks like."""
         if fault is Fault.FAIL:
             settings = self._faults.settings
-            answer = message(settings.fail_status, "Service unavailable, try again later")
+            answer = message(settings.fail_status, settings.fail_message)
             if settings.fail_retry_after_s is not None:
                 answer.headers["Retry-After"] = str(settings.fail_retry_after_s)
             return _response(answer)

@@ -140,6 +140,58 @@ def test_a_default_stands_for_unplaced_values_only_where_the_rule_says_so() -> N
     assert "default" in result.steps[0].note
 
 
+@pytest.mark.parametrize(
+    ("more", "record"),
+    [({}, {"title": "a"}), ({"default": "other"}, {"severity": "other", "title": "a"})],
+    ids=["left out", "the default until then"],
+)
+def test_the_rest_goes_on_without_an_unplaced_value_where_the_rule_says_so(
+    more: dict[str, Any], record: dict[str, Any]
+) -> None:
+    """`onUnmapped: continue` keeps a message from waiting for one field; the value is still a question."""
+    rule = {**SEVERITY, "onUnmapped": "continue", **more}
+    item = {"labels": {"severity": "sev-0"}, "name": "a"}
+    result = mapping(rule, {"to": "title", "from": "name"}).apply(source(item), explain=True)
+
+    assert isinstance(result, Mapped)
+    assert result.record == record
+    (left,) = result.left_out
+    assert left.path == "severity"
+    assert '"sev-0"' in left.message
+    assert "spec.fields[0].values" in left.message
+    assert '"sev-0"' in result.steps[0].note
+
+
+def test_a_placed_value_leaves_no_question() -> None:
+    """The choice matters only for what the table lacks."""
+    rule = {**SEVERITY, "onUnmapped": "continue"}
+    result = mapping(rule).apply(source({"labels": {"severity": "page"}}))
+
+    assert result == Mapped({"severity": "critical"}, None, {"severity": "page"})
+
+
+def test_a_required_field_cannot_be_left_out() -> None:
+    """Admission says so; a Mapping that got past it leaves the message to a person."""
+    rule = {"to": "state", "from": "status", "values": {"on": "firing"}, "onUnmapped": "continue"}
+    problems = check_mapping(
+        body(rule), "test", source=ALERT, target=EVENT, payload=None, source_name="object"
+    )
+
+    assert [problem.path for problem in problems] == ["spec.fields[0].onUnmapped"]
+    assert "default" in problems[0].message
+    assert unmapped({"status": "off"}, rule).outcome == "review"
+
+
+def test_only_what_a_system_sends_can_be_asked_about_afterwards() -> None:
+    """Between models there is no payload that a person could decide about once the rest is delivered."""
+    ends = {"from": {"model": "event", "version": "v1"}}
+    rule = {"to": "title", "from": "a", "values": {"a": "b"}, "onUnmapped": "continue"}
+    with pytest.raises(MappingError) as caught:
+        mapping(rule, **ends)
+
+    assert [problem.path for problem in caught.value.problems] == ["spec.fields[0].onUnmapped"]
+
+
 def test_an_absent_value_is_the_default_else_the_entry_unknown_else_not_set() -> None:
     """Absent is not a value: without a default nothing is written."""
     assert mapped({}, {**SEVERITY, "default": "info"}) == {"severity": "info"}

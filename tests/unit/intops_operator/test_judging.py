@@ -429,6 +429,22 @@ def test_counts_of_replicas_add_up_and_a_shared_store_counts_once() -> None:
     assert both("shared") == 4
 
 
+def test_the_forms_of_payloads_are_told_as_shares_of_all_workers() -> None:
+    """Whoever wants to drop an old form sees how much of the traffic still has it."""
+    facts = healthy_facts()
+    plan = facts.plan
+    assert plan is not None
+    reports = (
+        heard(plan, variants={"prometheus": {"v4": 2, "v3": 1}}),
+        replace(heard(plan, variants={"prometheus": {"v4": 1}}), pod_uid="pod-2"),
+    )
+    second = replace(POD, name="second", uid="pod-2")
+    facts = replace(facts, pods=(POD, second), heard=reports)
+    status = flow_status(facts, judge_flow(facts), {})
+
+    assert status["variants"] == {"prometheus": {"v3": "25.00%", "v4": "75.00%"}}
+
+
 def test_without_a_report_the_numbers_written_last_stay() -> None:
     """Unknown is not zero."""
     facts = replace(healthy_facts(), heard=())

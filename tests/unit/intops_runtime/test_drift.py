@@ -11,9 +11,10 @@ import pytest
 
 from intops_api.report import Finding
 from intops_runtime.core.compiled import compile_plan
-from intops_runtime.core.drift import FORGET_S, RECENT, DriftWatch, told, watches
+from intops_runtime.core.drift import FORGET_S, DriftWatch, told, watches
 from intops_runtime.core.intake import intake
 from intops_runtime.core.messages import Delivery
+from intops_runtime.core.vanished import RECENT
 from support.runtime.flows import EXAMPLE, example_manifests, make_plan
 
 NOW = 1_800_000_000.0

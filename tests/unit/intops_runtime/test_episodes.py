@@ -112,6 +112,31 @@ def test_an_event_does_one_thing(says: str, decision: Decision, expected: Decisi
     assert decision == expected, says
 
 
+@pytest.mark.parametrize(
+    ("severity", "expected"),
+    [
+        ("major", Change("update", OPEN, {"severity": "major"})),
+        ("other", Drop("agreed", OPEN)),
+    ],
+    ids=["decided", "nothing new"],
+)
+def test_a_decided_value_reaches_the_record_and_leaves_its_state(
+    severity: str, expected: Decision
+) -> None:
+    """What was left out is written; that somebody has taken the record meanwhile stays."""
+    agreed = {"incident": {"state": "in_progress", "severity": "other"}}
+    found = decide(
+        {"state": "firing", "completes": True},
+        {"state": "new", "severity": severity},
+        episode=episode(OPEN),
+        link=Link("k", "helpdesk", "helpdesk", "ticket", "7", agreed=agreed),
+        closure=Closure(),
+        transitions=TRANSITIONS,
+    )
+
+    assert found == expected
+
+
 def test_a_recovery_writes_only_what_follows_from_it() -> None:
     """People's work on title, group or priority is not overwritten by a recovery."""
     decision = after("resolved", known=episode(OPEN), linked=link())

@@ -14,7 +14,7 @@ from intops_runtime.core.compiled import CompiledPlan, compile_plan
 from intops_runtime.core.intake import intake
 from intops_runtime.core.keys import correlation_key
 from intops_runtime.core.messages import Delivery, IntakeResult, State
-from support.runtime.flows import EXAMPLE, alerts_to_helpdesk
+from support.runtime.flows import EXAMPLE, alerts_to_helpdesk, unplaced_severity_goes_on
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 FIRING: dict[str, Any] = json.loads((EXAMPLE / "samples" / "01-firing.json").read_text("utf-8"))
@@ -76,6 +76,24 @@ def test_every_alert_of_a_group_is_a_message_of_its_own(plan: CompiledPlan) -> N
     assert second.path is not None
     assert "severity" in second.path
     assert "sev-0" in (second.detail or "")
+
+
+def test_a_value_that_may_wait_is_a_question_beside_what_is_delivered() -> None:
+    """`onUnmapped: continue`: two messages, and a copy of the delivery is a copy of both."""
+    plan = compile_plan(
+        alerts_to_helpdesk("https://desk.example.com", edit=unplaced_severity_goes_on)
+    )
+
+    rest, question = taken(plan, firing(severity="sev-0")).messages
+
+    assert rest.state is State.WAITING
+    assert (rest.record or {})["severity"] == "unknown"
+    assert (question.state, question.reason) == (State.REVIEW, "leftOut")
+    assert (question.error_class, question.path) == ("validation", "severity")
+    assert '"sev-0"' in (question.detail or "")
+    assert question.original == rest.original
+    assert question.key != rest.key
+    assert question.dedup == f"{rest.dedup}#leftOut"
 
 
 def test_the_same_episode_has_the_same_key_and_another_has_not(plan: CompiledPlan) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ from intops_runtime.core.masking import (
 from intops_runtime.core.reviewing import resolve, suggestion
 from intops_runtime.explaining import explain_message
 from intops_runtime.message_views import explanation_view, link_view, message_view
-from support.runtime.flows import EXAMPLE, alerts_to_helpdesk
+from support.runtime.flows import EXAMPLE, alerts_to_helpdesk, unplaced_severity_goes_on
 
 STAMP = "2026-11-25T12:00:00Z"
 PAYLOAD = json.loads((EXAMPLE / "samples" / "01-firing.json").read_bytes())
@@ -72,6 +73,14 @@ def item(
         original=payload["alerts"][0] if readable else None, payload=json.dumps(payload).encode(),
         headers={}, variant=None, unknown=unknown, newer=0,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def patient_plan() -> CompiledPlan:
+    """The same, where an unplaced severity does not keep the rest from going on."""
+    return compile_plan(
+        alerts_to_helpdesk("https://desk.example.com", edit=unplaced_severity_goes_on)
+    )
 
 
 def decision(verb: Verb, **patch: Any) -> Decision:
@@ -296,3 +305,30 @@ def test_without_personal_fields_a_message_is_shown_as_it_is(plan: CompiledPlan)
     found = {"source": "prometheus", "title": "x"}
 
     assert message_view(plan, found) is found
+
+
+@pytest.mark.parametrize(
+    ("severity", "decided"),
+    [("major", decision("retry")), ("odd", decision("edit", severity="major"))],
+    ids=["the table knows it now", "by hand"],
+)
+def test_the_answer_to_a_question_completes_the_record_that_is_there(
+    patient_plan: CompiledPlan, severity: str, decided: Decision
+) -> None:
+    """The rest was delivered before; the engine sees that this is no repeat."""
+    question = replace(item(severity=severity), reason="leftOut")
+    found = resolve(patient_plan, question, decided, stamp=STAMP)
+
+    assert isinstance(found, Resolution)
+    assert found.record is not None
+    assert (found.record["severity"], found.record["completes"]) == ("major", True)
+
+
+def test_a_question_without_an_answer_stays(patient_plan: CompiledPlan) -> None:
+    """A retry does not deliver the placeholder a second time."""
+    question = replace(item(severity="odd"), reason="leftOut")
+    found = resolve(patient_plan, question, decision("retry"), stamp=STAMP)
+
+    assert isinstance(found, Refusal)
+    assert found.path == "severity"
+    assert '"odd"' in found.message
