@@ -22,7 +22,14 @@ from intops_runtime.core.messages import Delivery
 from intops_runtime.core.shadowing import MAX_FIELDS, Allowance, Trial, trials
 from intops_runtime.edges.black_box import BlackBox
 from intops_runtime.shadows import Shadows
-from support.runtime.flows import EXAMPLE, example_manifests, make_plan, put_on_trial, rule_of
+from support.runtime.flows import (
+    EXAMPLE,
+    example_manifests,
+    make_plan,
+    put_on_trial,
+    rule_of,
+    unplaced_severity_goes_on,
+)
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 FIRING: dict[str, Any] = json.loads((EXAMPLE / "samples" / "01-firing.json").read_text("utf-8"))
@@ -100,6 +107,18 @@ def test_failures_are_told_apart_and_come_first() -> None:
         SOURCE, lambda s: s.update(variants=[{"name": "v9", "when": 'payload.version == "9"'}])
     )
     assert tried(other, delivery("warning")).counts == {"drift": 1}
+
+
+def test_a_question_beside_a_message_is_not_compared() -> None:
+    """Where a value is left to a person the rest is one message, on either side of the comparison."""
+    manifests = example_manifests()
+    unplaced_severity_goes_on(manifests)
+    put_on_trial(manifests, SOURCE, rule("title", **{"from": ["fingerprint"]}))
+
+    trial = tried(compile_plan(make_plan(manifests)), delivery("sev-9", "critical"))
+
+    assert dict(trial.counts) == {"differs": 2}
+    assert "event.severity" not in {one.path for one in trial.disagreements()}
 
 
 def test_a_new_key_is_told_since_it_would_open_second_tickets() -> None:
