@@ -16,7 +16,7 @@ import pytest
 
 from intops_runtime.core.auditing import Row
 from support.peers.postgresql import PostgreSQL
-from support.peers.process import wait_until
+from support.peers.process import PeerError, wait_until
 from support.peers.wire import Wire
 from support.runtime.flows import alerts_to_helpdesk
 from support.runtime.kill_run import SOURCE_TOKEN, Scenario, Sender, Verdict, compare
@@ -29,6 +29,8 @@ pytestmark = pytest.mark.fault
 SEED = int(os.environ.get("INTOPS_FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 EVENTS = int(os.environ.get("INTOPS_FAULT_EVENTS", "600"))
 TAKEN_OVER_WITHIN_S = 15.0
+# What failed while the server was away may be sent to the back: half a minute, then a minute.
+DRAINED_WITHIN_S = 180.0
 FROZEN = "replica-1"
 # The request is stored as meant, and nothing but sending it is left to do.
 FREEZE = ("--freeze-at", "K14")
@@ -47,6 +49,10 @@ WHERE coalesce(counted.n, 0) <> coalesce(kept.n, 0)
 """
 
 
+LEFT = """
+SELECT id, state, stage, reason, error_class, tries, round(due_at - extract(epoch FROM now())) AS due_in
+FROM intops.messages WHERE state IN ('waiting', 'held', 'sending') ORDER BY id LIMIT 20
+"""
 # A repeat decides nothing and is only counted.
 DECIDED_DONE = """
 SELECT count(*) FROM intops.messages WHERE state = 'done' AND reason NOT IN ('repeat', 'duplicate')
@@ -81,12 +87,16 @@ class Run:
         self.sender.release(self.sender.batches)
         await self.sending
         self.desk.clear_faults()
-        await asyncio.to_thread(
-            wait_until,
-            lambda: self.unfinished() == 0,
-            what="everything is delivered",
-            timeout_s=60.0,
-        )
+        try:
+            await asyncio.to_thread(
+                wait_until,
+                lambda: self.unfinished() == 0,
+                what="everything is delivered",
+                timeout_s=DRAINED_WITHIN_S,
+            )
+        except PeerError:
+            print(self.peer.sql(LEFT))
+            raise
         verdict = Verdict()
         compare(self.desk, self.sender, verdict)
         return verdict
