@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,8 +24,7 @@ from support.simulators.launcher import HelpdeskSimulator
 
 pytestmark = pytest.mark.fault
 
-SEED = int(os.environ.get("INTOPS_FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
-EVENTS = int(os.environ.get("INTOPS_FAULT_EVENTS", "600"))
+EVENTS = {"short": 600, "full": 3_000}
 TAKEN_OVER_WITHIN_S = 15.0
 # What failed while the server was away may be sent to the back: half a minute, then a minute.
 DRAINED_WITHIN_S = 180.0
@@ -118,13 +115,12 @@ class Run:
 
 @asynccontextmanager
 async def running(
-    events: int, count: int, *flags: str, wire: Wire | None = None
+    events: int, seed: int, count: int, *flags: str, wire: Wire | None = None
 ) -> AsyncIterator[Run]:
     """Some replicas with their lanes, a database, a desk whose search lags, and a sender that waits.
 
     `flags` are test flags of the replica that is to freeze, and a `wire` leads from it to the server.
     """
-    print(f"repeat with: INTOPS_FAULT_SEED={SEED}")
     with HelpdeskSimulator() as desk, PostgreSQL() as peer:
         desk.set_faults(search_lag_s=0.3)
         plan = shared(alerts_to_helpdesk(desk.url, settle="1s", timeout="30s", concurrency=16))
@@ -139,7 +135,7 @@ async def running(
                     SECRET, {**peer.secret, "host": "127.0.0.1", "port": str(wire.port)}
                 )
             await asyncio.to_thread(replicas.start_all, {FROZEN: flags})
-            sender = Sender(replicas.urls, Scenario(events, 0, SEED), answer_within_s=2.0)
+            sender = Sender(replicas.urls, Scenario(events, 0, seed), answer_within_s=2.0)
             sending = asyncio.create_task(sender.run())
             yield Run(peer, desk, replicas, sender, sending)
             for name, worker in replicas.workers.items():
@@ -148,11 +144,13 @@ async def running(
 
 
 async def test_three_replicas_survive_a_kill_a_freeze_and_a_crash_of_their_server(
-    tmp_path: Path,
+    tmp_path: Path, seed: int, fault_runs: str
 ) -> None:
     """F90, F94, F95: 0 lost, 0 doubled, order kept, lanes taken over in 15 s, late writes refused."""
     now = tmp_path / "now"
-    async with running(EVENTS, 3, *FREEZE, "--hit", "20", "--once", str(now)) as run:
+    async with running(
+        EVENTS[fault_runs], seed, 3, *FREEZE, "--hit", "20", "--once", str(now)
+    ) as run:
         replicas = run.replicas
         await run.load(0.2)
         replicas.workers["replica-0"].kill()
@@ -177,7 +175,7 @@ async def test_three_replicas_survive_a_kill_a_freeze_and_a_crash_of_their_serve
         verdict = await run.finish()
 
         print(f"taken over after {killed:.1f} s and {frozen:.1f} s, {refused} late writes refused")
-        assert verdict.acknowledged == EVENTS
+        assert verdict.acknowledged == EVENTS[fault_runs]
         assert verdict.clean, verdict
         assert max(killed, frozen) <= TAKEN_OVER_WITHIN_S
         assert {"a late write was refused", "a late request was not sent"} <= replicas.told(FROZEN)
@@ -188,9 +186,11 @@ async def test_three_replicas_survive_a_kill_a_freeze_and_a_crash_of_their_serve
         assert told_once(chain) == {"delivered": int(run.peer.sql(DECIDED_DONE))}
 
 
-async def test_f98_a_replica_cut_off_from_the_server_refuses_and_the_other_goes_on() -> None:
+async def test_f98_a_replica_cut_off_from_the_server_refuses_and_the_other_goes_on(
+    seed: int, fault_runs: str
+) -> None:
     """Nobody tells it: bytes stop. It answers 503 and sends nothing; what it had in hand is done once."""
-    async with Wire() as wire, running(EVENTS, 2, wire=wire) as run:
+    async with Wire() as wire, running(EVENTS[fault_runs], seed, 2, wire=wire) as run:
         await run.load(0.3)
         wire.cut()
         await run.load(0.3)
@@ -209,7 +209,7 @@ async def test_f98_a_replica_cut_off_from_the_server_refuses_and_the_other_goes_
         print(f"taken over after {lost:.1f} s, back after {back:.1f} s")
         assert answer == httpx.codes.SERVICE_UNAVAILABLE
         assert lost <= TAKEN_OVER_WITHIN_S
-        assert verdict.acknowledged == EVENTS
+        assert verdict.acknowledged == EVENTS[fault_runs]
         assert verdict.clean, verdict
         assert run.peer.sql(OUT_OF_ORDER) == "0"
         assert run.peer.sql(MISCOUNTED) == "0"
@@ -223,9 +223,13 @@ def ask(url: str) -> int:
     ).status_code
 
 
-async def test_without_the_fence_a_replica_that_wakes_up_doubles_a_ticket() -> None:
+async def test_without_the_fence_a_replica_that_wakes_up_doubles_a_ticket(
+    seed: int,
+) -> None:
     """The control: the request that it was about to send is sent, though others have made the ticket."""
-    async with running(40, 2, *FREEZE, "--hit", "3", "--intents-only", "--without", "fence") as run:
+    async with running(
+        40, seed, 2, *FREEZE, "--hit", "3", "--intents-only", "--without", "fence"
+    ) as run:
         await run.load(1.0)
         await asyncio.to_thread(run.replicas.wait_frozen, FROZEN)
         await asyncio.to_thread(run.replicas.wait_taken_over, FROZEN)

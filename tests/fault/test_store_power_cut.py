@@ -22,7 +22,7 @@ from support.power_cut import Disk
 pytestmark = pytest.mark.fault
 
 NAME = "store.sqlite"
-CUTS = {"short": 250, "full": 3000}
+CUTS = {"short": 250, "full": 6000}
 # Most writes and syncs until the cut; a commit is ten to thirty of them.
 LONGEST = 1500
 BEGAN_AT = 1_000_000.0
