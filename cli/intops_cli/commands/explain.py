@@ -74,14 +74,15 @@ def _message(given: argparse.Namespace) -> int:
     if found is None:
         say(f"There is no message {given.name}; `intops messages` lists them.")
         return REFUSED
+    wide = given.output == "wide"
     rows = [
         [
             s["mapping"],
             s["to"],
-            s["from"] or "",
+            _short(s["from"], wide=wide),
             s["rule"],
-            _short(s["before"]),
-            _short(s["after"]),
+            _short(s["before"], wide=wide),
+            _short(s["after"], wide=wide),
             s["meaning"],
         ]
         for s in found["steps"]
@@ -129,6 +130,7 @@ def _error(given: argparse.Namespace) -> int:
     return OK
 
 
-def _short(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= 40 else text[:39] + "…"
+def _short(value: Any, *, wide: bool) -> str:
+    """On one line, and short unless all of it is wanted."""
+    text = "" if value is None else " ".join(str(value).split())
+    return text if wide or len(text) <= 40 else text[:39] + "…"

@@ -23,6 +23,7 @@ exit codes: 0 messages were compared and none differs or fails, 1 one does, none
 
 # A longer value would push the columns beside it off the screen.
 _SHORT: Final = 40
+_SENTENCE: Final = 60
 _COUNTS: Final = ("same", "differing", "drift", "unmapped", "error", "skipped", "further")
 _FAILING: Final = ("drift", "unmapped", "error")
 _WORDS: Final = {
@@ -131,7 +132,8 @@ def field_table(found: list[dict[str, Any]], *, wide: bool) -> Table:
         [
             str(field["messages"]), one["binding"], field["path"], _WORDS[field["result"]],
             _text(field["now"], wide=wide), _text(field["candidate"], wide=wide),
-            "" if field["example"] is None else str(field["example"]), field["detail"],
+            "" if field["example"] is None else str(field["example"]),
+            _text(field["detail"], wide=wide, most=_SENTENCE),
             field["since"],
         ]
         for one in found
@@ -163,6 +165,6 @@ def _advice(one: dict[str, Any]) -> str:
     )
 
 
-def _text(value: Any, *, wide: bool) -> str:
+def _text(value: Any, *, wide: bool, most: int = _SHORT) -> str:
     text = "" if value is None else " ".join(str(value).split())
-    return text if wide or len(text) <= _SHORT else text[: _SHORT - 1] + "…"
+    return text if wide or len(text) <= most else text[: most - 1] + "…"

@@ -171,7 +171,7 @@ def _question(
     dedup: str | None,
 ) -> NewMessage:
     """What a person must decide about a message whose rest is delivered."""
-    words = " ".join(left.message for left in left_out)
+    words = " ".join([*(left.message for left in left_out), "The rest is delivered meanwhile."])
     own = None if dedup is None else _short(f"{dedup}#{LEFT_OUT}")
     return _for_review(
         plan,
