@@ -5,10 +5,12 @@ An intent is stored before each write and its outcome after; an attempt without 
 before anything is repeated.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from intops_runtime.core import episodes, settling
 from intops_runtime.core.classifying import Failure
@@ -21,7 +23,7 @@ from intops_runtime.core.requests import CompiledOperation, Facts, Found
 from intops_runtime.core.shaping import Shaped, Unshaped, change, shape
 from intops_runtime.edges.store.base import Store
 from intops_runtime.reading import RecordReader
-from intops_runtime.target import Target
+from intops_runtime.target import Answer, Target
 
 # How long a clock of a source may differ from ours; an episode younger than the store by more than
 # this cannot have a record that somebody else made.
@@ -37,7 +39,8 @@ class Lane:
     targets: dict[str, Target]
     opened_at: float
     ended_unknown: dict[int, float]
-    """Attempt id → since when nothing more can come of it (monotonic seconds); attempts of this process only."""
+    """Attempt id → since when nothing more can come of it (monotonic seconds), infinite where its effect is known
+    and only looked for; attempts of this process only."""
     refusals: Mapping[str, RefusalWatch]
     """What is seen of refused writes, by target."""
     draw: Callable[[], float] = random.random
@@ -103,7 +106,7 @@ class Lane:
         if create.spec.idempotency.style == "header" and create.spec.idempotency.header:
             headers[create.spec.idempotency.header] = self._idempotency_key(message, "create")
         attempt_id = await self._intend(leased, target, "create")
-        answer = await target.call(create, facts, headers=headers, before=self._still_ours(message))
+        answer = await self._write(attempt_id, message, target, create, facts, headers)
         if isinstance(answer, Failure):
             if answer.error_class == "duplicate":
                 return await self._adopt(
@@ -175,7 +178,8 @@ class Lane:
                 how="adopted",
             )  # fmt: skip
         if ours is not None:
-            return replace(ours, attempt_id=attempt_id, outcome="refused")
+            await self._close(attempt_id, "refused", failure.evidence())
+            return ours
         if message.tries < settling.UNKNOWN_LOOKUPS:
             # Its search may lag behind its constraint.
             return settling.again(
@@ -237,12 +241,27 @@ class Lane:
             self.plan.plan.hash,
             time.time(),
         )
-        # As early as it can be; what ends it later says so.
-        self.ended_unknown[attempt_id] = time.monotonic()
         reach("K14")
         return attempt_id
 
-    async def _close(self, attempt_id: int, outcome: str, evidence: dict[str, str]) -> None:
+    async def _write(
+        self,
+        attempt_id: int,
+        message: Message,
+        target: Target,
+        operation: CompiledOperation,
+        facts: Facts,
+        headers: Mapping[str, str],
+    ) -> Answer | Failure:
+        """Send the request of an attempt. However it ends, from then on nothing more can come of it."""
+        try:
+            return await target.call(
+                operation, facts, headers=headers, before=self._still_ours(message)
+            )
+        finally:
+            self.ended_unknown[attempt_id] = time.monotonic()
+
+    async def _close(self, attempt_id: int, outcome: str, evidence: dict[str, Any]) -> None:
         await self.store.close_attempt(attempt_id, outcome, evidence, time.time())
         self.ended_unknown.pop(attempt_id, None)
 
@@ -277,7 +296,9 @@ class Lane:
             facts = Facts(target.compiled.binding.config, shaped.written, message.key, link.names())
             read = await target.read_back(operation, facts)
             if isinstance(read, Failure):
-                # The write itself is done and is found again; only its confirmation is still open.
+                # The write itself is done, so it is looked for until it is found; it is never made again.
+                if attempt_id is not None:
+                    self.ended_unknown[attempt_id] = math.inf
                 return self._failed(message, target, None, read)
             seen, differences = read
             link = replace(link, version=seen.version or link.version)
@@ -327,9 +348,7 @@ class Lane:
         if isinstance(headers, Settlement):
             return headers
         attempt_id = await self._intend(leased, target, decision.operation)
-        answer = await target.call(
-            operation, facts, headers=headers, before=self._still_ours(message)
-        )
+        answer = await self._write(attempt_id, message, target, operation, facts, headers)
         if isinstance(answer, Failure):
             return self._failed(message, target, attempt_id, answer)
         found = answer.found
@@ -365,9 +384,7 @@ class Lane:
         if isinstance(headers, Settlement):
             return headers
         attempt_id = await self._intend(leased, target, "comment")
-        answer = await target.call(
-            operation, facts, headers=headers, before=self._still_ours(message)
-        )
+        answer = await self._write(attempt_id, message, target, operation, facts, headers)
         if isinstance(answer, Failure):
             return self._failed(message, target, attempt_id, answer)
         after = settling.episode_after(leased, decision.episode, time.time())
@@ -376,8 +393,6 @@ class Lane:
     def _failed(
         self, message: Message, target: Target, attempt_id: int | None, failure: Failure
     ) -> Settlement:
-        if failure.effect_unknown and attempt_id is not None:
-            self.ended_unknown[attempt_id] = time.monotonic()
         if attempt_id is not None and target.name in self.refusals:
             self.refusals[target.name].note(failure, message.record or {}, time.time())
         return settling.after_failure(

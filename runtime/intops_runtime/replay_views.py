@@ -75,5 +75,5 @@ async def message_number(runner: PlanRunner, example: tuple[int, int]) -> int | 
     """Number of the message that an item of a delivery has become; None where there is none."""
     delivery, item = example
     rows = await runner.store.messages(Filter(delivery=delivery, limit=1000), time.time())
-    numbers = sorted(int(row["id"]) for row in rows)
-    return numbers[item] if item < len(numbers) else None
+    # The first of an item: a question that it left to a person comes after it.
+    return min((int(row["id"]) for row in rows if row["item"] == item), default=None)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from intops_runtime.core.compiled import CompiledPlan
-from intops_runtime.core.messages import Delivery, IntakeResult
+from intops_runtime.core.messages import LEFT_OUT, Delivery, IntakeResult
 from intops_runtime.core.shadowing import Allowance, Trial, trials
 from intops_runtime.edges.black_box import BlackBox
 
@@ -63,6 +63,7 @@ class Shadows:
     async def _show(
         self, trial: Trial, delivery: Delivery, result: IntakeResult, now: datetime
     ) -> None:
+        asked = {message.item for message in result.messages if message.reason == LEFT_OUT}
         for number, message in enumerate(result.messages):
             began = time.monotonic()
             if not self._allowance.has_room(began):
@@ -70,7 +71,8 @@ class Shadows:
                 return
             try:
                 with self._black_box.computing("shadow", trial.mark):
-                    trial.look(delivery, message, now)
+                    trial.look(delivery, message, now, asked=message.item in asked)
+                self._black_box.forget("shadow", trial.mark)
             except Exception as error:
                 trial.crashed(type(error).__name__, delivery, message, now)
                 self._tell(trial, error)

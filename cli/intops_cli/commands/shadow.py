@@ -46,7 +46,8 @@ def run(given: argparse.Namespace) -> int:
     answers: list[dict[str, Any]] = asked(given).ask("/shadow", flow=given.flow) or []
     if not answers:
         raise WorkerUnavailable(
-            f'No worker runs Flow "{given.flow}", so nothing can be compared; see `intops get flows`.'
+            f'No worker that can compare runs Flow "{given.flow}": there is none, or its image is older than '
+            "this command. See `intops get flows`."
         )
     found = together(answers)
     if not found:
@@ -62,11 +63,15 @@ def run(given: argparse.Namespace) -> int:
 
 
 def together(answers: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Trials of all replicas, counts added up; of each field the first example that one of them had."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for one in (shadow for answer in answers for shadow in answer["shadows"]):
-        key = (one["binding"], one["mapping"])
-        found[key] = _added(found[key], one) if key in found else one
+    """Trials of all replicas, counts added up; of each field the first example that one of them had.
+
+    Those of different plans, as during a change, are trials of their own.
+    """
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for answer in answers:
+        for one in answer["shadows"]:
+            key = (answer["plan"], one["binding"], one["mapping"])
+            found[key] = _added(found[key], one) if key in found else one
     return list(found.values())
 
 

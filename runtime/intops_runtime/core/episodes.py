@@ -74,6 +74,8 @@ def decide(
     state = event.get("state")
     if state == "heartbeat":
         return Drop("heartbeat", episode.state if episode else None)
+    if event.get(COMPLETES) and link is not None:
+        return _completed(incident, link, episode.state if episode else OPEN)
     if state == "resolved":
         return _recovered(event, incident, episode, link, closure)
     if episode is not None and episode.state == ORPHAN:
@@ -86,20 +88,18 @@ def decide(
         return Drop("late", RESOLVED)  # the same outbreak has already ended
     if state == "acknowledged":
         return _acknowledged(incident, link, transitions)
-    if event.get(COMPLETES):
-        return _completed(incident, link)
     return Drop("repeat", OPEN)
 
 
-def _completed(incident: dict[str, Any], link: Link) -> Decision:
-    """What was left out of the record is decided now; where work stands is not touched."""
+def _completed(incident: dict[str, Any], link: Link, state: str) -> Decision:
+    """What was left out of the record is decided now, be it over; where work stands is not touched."""
     agreed = link.agreed.get("incident", {})
     fields = {
         name: value
         for name, value in incident.items()
         if name not in _RECOVERY_FIELDS and agreed.get(name) != value
     }
-    return Change("update", OPEN, fields) if fields else Drop("agreed", OPEN)
+    return Change("update", state, fields) if fields else Drop("agreed", state)
 
 
 def _recovered(

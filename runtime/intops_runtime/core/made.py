@@ -4,6 +4,7 @@ Pure. Nothing is sent and nothing is written. Used by `replaying` for stored del
 ones.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
@@ -103,11 +104,13 @@ def shown(name: str, value: Any, personal: Set[str]) -> Any:
     """A value as people may see it: masked where its field is personal, short, None where absent."""
     if value is ABSENT or value is None:
         return None
-    if any(name == one or name.startswith(f"{one}.") for one in personal):
+    # A list of maps is one value, and what is personal may lie within it.
+    if any(
+        name == one or name.startswith(f"{one}.") or one.startswith(f"{name}.") for one in personal
+    ):
         return MASK
-    if isinstance(value, str) and len(value) > _LONGEST_VALUE:
-        return value[: _LONGEST_VALUE - 1] + "…"
-    return value
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return value if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
 def _without_personal(plan: CompiledPlan, source: str, message: NewMessage, failed: Made) -> Made:

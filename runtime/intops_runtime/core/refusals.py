@@ -25,6 +25,7 @@ WITHIN_S: Final = 600.0
 MAX_NAMES: Final = 100
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 _LONGEST: Final = 64
+_NO_SIGN: Final = re.compile(r"[\W_]+")
 # Only in a sentence that demands something is a word that the class does not know taken for a field.
 _DEMANDS: Final = re.compile(
     r"\b(?:mandatory|required|requires|missing|must|needs?|needed|empty|blank|null)\b",
@@ -68,8 +69,8 @@ class RefusalWatch:
 
     def note(self, failure: Failure, record: Mapping[str, Any], now: float) -> None:
         """A write of `record` failed."""
-        if failure.error_class != REFUSED:
-            return
+        if failure.error_class != REFUSED or failure.status is None:
+            return  # no answer of the system: what we refuse ourselves says nothing of it
         for name in self._fields_in(failure.detail, record):
             if name in self._named or len(self._named) < MAX_NAMES:
                 self._named.setdefault(name, _Named(now)).again(now)
@@ -86,8 +87,8 @@ class RefusalWatch:
         }
         if not found:
             return found
-        data = "\0".join(str(value) for _, value in leaves(dict(record)))
-        return {word for word in found if word not in data}
+        data = "\0".join(_bare(str(value)) for _, value in leaves(dict(record)))
+        return {word for word in found if _bare(word) not in data}
 
     def findings(self, now: float) -> Iterator[Finding]:
         """Which fields are demanded."""
@@ -104,6 +105,11 @@ class RefusalWatch:
                 kind="drift", reason="FieldDemanded", message=words, count=named.count,
                 severity="critical", since=rfc3339(named.first_at),
             )  # fmt: skip
+
+
+def _bare(text: str) -> str:
+    """Letters and digits only: `jane_doe` is the name of Jane Doe."""
+    return _NO_SIGN.sub("", text.lower())
 
 
 def refusal_watches(plan: CompiledPlan) -> dict[str, RefusalWatch]:

@@ -111,10 +111,13 @@ class Trial:
             self._is_target or delivery.source == self.binding
         )
 
-    def look(self, delivery: Delivery, message: NewMessage, now: datetime) -> None:
+    def look(
+        self, delivery: Delivery, message: NewMessage, now: datetime, *, asked: bool = False
+    ) -> None:
         """Compare what the shadow makes of one message with what became of it.
 
-        May raise whatever a defect raises; `crashed` is then to be told.
+        `asked` is whether a person was asked about a value that was left out of it. May raise whatever a defect
+        raises; `crashed` is then to be told.
         """
         if message.plan_hash != self._active.plan.hash:
             return  # it was split under a plan before or after this one
@@ -127,7 +130,12 @@ class Trial:
             return
         if self._is_target and here.target != self.binding:
             return
-        other = message if self._is_target else self._mapped(delivery, message, now)
+        other, question = (
+            (message, None) if self._is_target else self._mapped(delivery, message, now)
+        )
+        if question is not None and not asked:
+            self._asks(question, (delivery.id, message.item), message, delivery.source, now)
+            return
         there = made_of_message(self._tried, delivery.source, other, now)
         self._compare((delivery.id, message.item), here, there, message, delivery.source, now)
 
@@ -175,7 +183,10 @@ class Trial:
             further=self._further,
         )
 
-    def _mapped(self, delivery: Delivery, message: NewMessage, now: datetime) -> NewMessage:
+    def _mapped(
+        self, delivery: Delivery, message: NewMessage, now: datetime
+    ) -> tuple[NewMessage, NewMessage | None]:
+        """What the shadow makes of a message, and the question that it would leave to a person."""
         source = self._tried.sources[delivery.source]
         if self._parsed[0] != delivery.id:
             self._parsed = (delivery.id, split(source, delivery)[0])
@@ -183,7 +194,21 @@ class Trial:
             self._tried, source, delivery, message.item, message.original, self._parsed[1],
             stamp_of(now),
         )  # fmt: skip
-        return next(found)  # not the question that it may leave to a person
+        return next(found), next(found, None)
+
+    def _asks(
+        self,
+        question: NewMessage,
+        where: tuple[int, int],
+        message: NewMessage,
+        source: str,
+        now: datetime,
+    ) -> None:
+        """A person would have to decide about a value, which nobody has to now."""
+        self.counts["unmapped"] += 1
+        found = Disagreement(question.path or "", "unmapped", now.timestamp(), where)
+        found.detail = self._said(question.detail or "", message, source)
+        self._note(found)
 
     def _compare(
         self,

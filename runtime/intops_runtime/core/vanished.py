@@ -25,6 +25,7 @@ ALIKE: Final = 0.6
 SAME: Final = 0.95
 # A confidence is told in steps, so that the status does not change with every message.
 STEPS: Final = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6)
+_CERTAIN: Final = 0.95
 MAX_PAIRS: Final = 64
 MAX_PATHS: Final = 200
 # A path is compared with those that are read when it is seen for the first times, not for ever.
@@ -231,7 +232,8 @@ class VanishedPaths:
         )
         heir = self.heir(path)
         if heir is not None:
-            words += f" It was renamed: {path} → {heir.path} (confidence {heir.confidence:g}: {heir.why}). "
+            verb = "was" if heir.confidence >= _CERTAIN else "may have been"
+            words += f" It {verb} renamed: {path} → {heir.path} (confidence {heir.confidence:g}: {heir.why}). "
             words += (
                 f"Once no sender uses it, take {path} out of spec.fields[{index}].from."
                 if heir.path in rule.from_

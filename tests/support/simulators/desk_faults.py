@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from typing import Any
 
-SCOPES = ("creates", "writes", "all")
+SCOPES = ("creates", "writes", "reads", "all")
 
 
 class Fault(Enum):
@@ -57,7 +57,7 @@ class Faults:
     hang_after_next: int = 0
     hang_after_probability: float = 0.0
     scope: str = "writes"
-    """Which requests meet the faults above: `creates`, `writes` or `all`."""
+    """Which requests meet the faults above: `creates`, `writes`, `reads` or `all`."""
     refuse_token: bool = False
     """Answer 401 whatever the credentials."""
     maintenance: bool = False
@@ -133,6 +133,8 @@ class FaultSource:
             return True
         if self.settings.scope == "creates":
             return operation == "create"
+        if self.settings.scope == "reads":
+            return operation == "read"
         return operation != "read"
 
 

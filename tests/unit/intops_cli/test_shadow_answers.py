@@ -30,10 +30,19 @@ def test_answers_of_replicas_are_added_up() -> None:
     one = trial(differing=1, fields=[field()])
     two = trial(differing=3, since=early, fields=[field(messages=2, since=early, example=9)])
 
-    (found,) = together([{"shadows": [one]}, {"shadows": [two]}])
+    (found,) = together([{"plan": "a", "shadows": [one]}, {"plan": "a", "shadows": [two]}])
 
     assert (found["same"], found["differing"], found["since"]) == (6, 4, early)
     assert found["fields"] == [field(messages=3, since=early)]
+
+
+def test_workers_of_another_plan_are_no_part_of_it() -> None:
+    """What the Mapping was before the change says nothing about it now."""
+    old, new = trial(differing=1, fields=[field()]), trial()
+
+    found = together([{"plan": "a", "shadows": [old]}, {"plan": "b", "shadows": [new]}])
+
+    assert [one["differing"] for one in found] == [1, 0]
 
 
 def test_only_messages_that_were_compared_speak_for_a_mapping() -> None:

@@ -137,6 +137,24 @@ def test_a_decided_value_reaches_the_record_and_leaves_its_state(
     assert found == expected
 
 
+@pytest.mark.parametrize("state", ["firing", "acknowledged", "resolved"])
+@pytest.mark.parametrize("known", [OPEN, RESOLVED])
+def test_a_value_that_is_decided_late_reaches_the_record_all_the_same(
+    state: str, known: str
+) -> None:
+    """People answer when the outbreak may be over; the episode stays where it is."""
+    found = decide(
+        {"state": state, "completes": True},
+        {"state": "new", "severity": "major"},
+        episode=episode(known),
+        link=Link("k", "helpdesk", "helpdesk", "ticket", "7", agreed={}),
+        closure=Closure(),
+        transitions=TRANSITIONS,
+    )
+
+    assert found == Change("update", known, {"severity": "major"})
+
+
 def test_a_recovery_writes_only_what_follows_from_it() -> None:
     """People's work on title, group or priority is not overwritten by a recovery."""
     decision = after("resolved", known=episode(OPEN), linked=link())

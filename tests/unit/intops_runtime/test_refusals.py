@@ -27,7 +27,12 @@ def refuse(
     watch: RefusalWatch, words: str, times: int = 3, every_s: float = 1.0, **more: Any
 ) -> float:
     """The same refusal again and again; when the last one came."""
-    failure = Failure(more.get("error_class", "validation"), f"HTTP 403: {words}", "test")
+    failure = Failure(
+        more.get("error_class", "validation"),
+        f"HTTP 403: {words}",
+        "test",
+        status=more.get("status", 403),
+    )
     for number in range(times):
         watch.note(failure, RECORD, NOW + number * every_s)
     return NOW + (times - 1) * every_s
@@ -61,11 +66,15 @@ def test_a_field_that_the_class_declares_needs_only_a_rule(watch: RefusalWatch) 
         ("the value is not allowed", {}),
         ("db_01 must be a known host", {}),
         ("svc_intops may not do that", {}),
+        ("DB01_is_down is required", {}),
         ("u_site is required", {"error_class": "conflict"}),
+        ("u_site is required", {"status": None}),
     ],
     ids=[
         "too rare", "too far apart", "a field that is written", "no field is named",
-        "a word of the record itself", "an unknown word that is not demanded", "another kind of error",
+        "a word of the record itself", "an unknown word that is not demanded",
+        "a word made of the record", "another kind of error",
+        "nothing that the system said",
     ],
 )  # fmt: skip
 def test_what_is_no_new_demand_is_not_told(

@@ -18,12 +18,13 @@ from intops_runtime.core.compiled import CompiledPlan, compile_plan
 from intops_runtime.core.crashes import TRIES
 from intops_runtime.core.intake import intake
 from intops_runtime.core.masking import MASK
-from intops_runtime.core.messages import Delivery
+from intops_runtime.core.messages import LEFT_OUT, Delivery
 from intops_runtime.core.shadowing import MAX_FIELDS, Allowance, Trial, trials
 from intops_runtime.edges.black_box import BlackBox
 from intops_runtime.shadows import Shadows
 from support.runtime.flows import (
     EXAMPLE,
+    change,
     example_manifests,
     make_plan,
     put_on_trial,
@@ -64,8 +65,9 @@ def shown_to(trial: Trial, compiled: CompiledPlan, *given: Delivery) -> Trial:
     for one in given:
         result = intake(compiled, one, now=NOW)
         if trial.concerns(one, result):
+            asked = {message.item for message in result.messages if message.reason == LEFT_OUT}
             for message in result.messages:
-                trial.look(one, message, NOW)
+                trial.look(one, message, NOW, asked=message.item in asked)
     return trial
 
 
@@ -119,6 +121,19 @@ def test_a_question_beside_a_message_is_not_compared() -> None:
 
     assert dict(trial.counts) == {"differs": 2}
     assert "event.severity" not in {one.path for one in trial.disagreements()}
+
+
+def test_a_question_that_nobody_is_asked_now_counts_as_unmapped() -> None:
+    """The record would be the same, and a person would have something to do."""
+    manifests = example_manifests()
+    unplaced_severity_goes_on(manifests)
+    change(manifests, "Mapping", SOURCE, rule("severity", onUnmapped="default", default="unknown"))
+    put_on_trial(manifests, SOURCE, rule("severity", onUnmapped="continue"))
+
+    trial = tried(compile_plan(make_plan(manifests)), delivery("sev-9", "critical"))
+
+    assert dict(trial.counts) == {"unmapped": 1, "same": 1}
+    assert [(one.path, one.result) for one in trial.disagreements()] == [("severity", "unmapped")]
 
 
 def test_a_new_key_is_told_since_it_would_open_second_tickets() -> None:
@@ -210,7 +225,7 @@ def test_time_for_trials_is_a_share_and_what_one_takes_too_much_is_made_up_for()
 class Clumsy(Trial):
     """A trial with a defect."""
 
-    def look(self, *_: Any) -> None:
+    def look(self, *_: Any, **__: Any) -> None:
         raise ZeroDivisionError("a defect")
 
 
@@ -233,9 +248,9 @@ def test_a_crash_is_counted_and_goes_no_further(tmp_path: Path) -> None:
 class Slow(Trial):
     """A trial that takes longer over one message than trials may take at once."""
 
-    def look(self, *given: Any) -> None:
+    def look(self, *given: Any, **named: Any) -> None:
         time.sleep(Allowance().at_once_s * 1.2)
-        super().look(*given)
+        super().look(*given, **named)
 
 
 def test_a_slow_shadow_is_not_shown_every_message_and_says_so(tmp_path: Path) -> None:

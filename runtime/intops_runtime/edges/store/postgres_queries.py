@@ -15,7 +15,7 @@ from intops_runtime.edges.store.tally import counter_of
 
 _COLUMNS: Final = """
 SELECT m.id, m.state, m.reason, m.error_class, m.detail, m.path, m.stage, m.tries, m.key, m.source,
-  m.received_at, m.record, m.original, m.delivery_id,
+  m.received_at, m.record, m.item, m.original, m.delivery_id,
   (SELECT coalesce(l.display_id, l.native_id) FROM intops.links l
     WHERE l.flow = m.flow AND l.key = m.key ORDER BY l.binding LIMIT 1) AS record_name
 FROM intops.messages m WHERE m.flow = $1"""
@@ -188,6 +188,7 @@ def _row(row: Any) -> dict[str, Any]:
         "errorClass": row["error_class"], "detail": row["detail"], "path": row["path"],
         "stage": row["stage"], "tries": row["tries"], "key": row["key"], "source": row["source"],
         "receivedAt": rfc3339(row["received_at"]), "title": record.get("title"),
+        "item": row["item"],
         "record": row["record_name"],
     }  # fmt: skip
 

@@ -15,7 +15,7 @@ from intops_runtime.edges.store.tally import counter_of
 _COLUMNS = """SELECT m.id, m.state, m.reason, m.error_class, m.detail, m.path, m.stage, m.tries, m.key,
 m.source, m.received_at, CAST(m.record AS BLOB),
 (SELECT coalesce(l.display_id, l.native_id) FROM links l WHERE l.key = m.key) AS record_name,
-CAST(m.original AS BLOB), m.delivery_id FROM messages m """
+m.item, CAST(m.original AS BLOB), m.delivery_id FROM messages m """
 _ONE = _COLUMNS + "WHERE m.id = ?"
 MAX_LIST = 1000
 MAX_TRACE = 200
@@ -162,6 +162,7 @@ def _row(row: Any) -> dict[str, Any]:
         "id": row[0], "state": row[1], "reason": row[2], "errorClass": row[3], "detail": row[4],
         "path": row[5], "stage": row[6], "tries": row[7], "key": row[8], "source": row[9],
         "receivedAt": rfc3339(row[10]), "title": record.get("title"), "record": row[12],
+        "item": row[13],
     }  # fmt: skip
 
 
