@@ -32,6 +32,9 @@ _MISTAKES: Final = (
     apsw.BindingsError,
 )
 
+# Our statements are constants: what they name is gone only where the volume has changed the schema's text.
+_SCHEMA_DAMAGED: Final = ("no query solution", "no such ", "malformed database schema")
+
 T = TypeVar("T")
 Points = tuple[str, str, str]
 """Failpoints before the transaction, before its commit, and after it."""
@@ -172,7 +175,7 @@ class Writer:
 
     def _failed(self, db: apsw.Connection, batch: list[_Job], error: Exception) -> None:
         """Nothing of the batch is written."""
-        if isinstance(error, apsw.Error) and not isinstance(error, (apsw.FullError, *_MISTAKES)):
+        if _is_of_the_file(error):
             self._break(error)
             _fail(batch, _failure(error, self.broken or ""))
         elif len(batch) > 1:
@@ -186,7 +189,7 @@ class Writer:
         else:
             _fail(batch, error)
 
-    def _break(self, error: apsw.Error) -> None:
+    def _break(self, error: Exception) -> None:
         """From now on nothing is read or written any more; the worker ends."""
         kind = type(error).__name__.removesuffix("Error")
         self.broken = (
@@ -212,8 +215,14 @@ class Writer:
                 reach(job.points[which])
 
 
-def _failure(error: apsw.Error, words: str) -> StoreError:
-    damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError)
+def _is_of_the_file(error: Exception) -> bool:
+    if isinstance(error, apsw.SQLError):
+        return str(error).startswith(_SCHEMA_DAMAGED)
+    return isinstance(error, apsw.Error) and not isinstance(error, (apsw.FullError, *_MISTAKES))
+
+
+def _failure(error: Exception, words: str) -> StoreError:
+    damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError | apsw.SQLError)
     return StoreCorrupt(words) if damaged else StoreError(words)
 
 
