@@ -9,7 +9,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -128,9 +128,17 @@ def _note_since_when_all_is_known(db: apsw.Connection, now: float) -> None:
     db.execute(
         "INSERT OR IGNORE INTO meta SELECT 'known_since', value FROM meta WHERE name = 'created_at'"
     )
-    touched = float(db.execute(TOUCHED).get)
+    touched = moment(db.execute(TOUCHED).get, otherwise=0.0)
     if not 0 <= now - touched <= UNTOUCHED_S:
         db.execute("UPDATE meta SET value = ? WHERE name = 'known_since'", (str(now),))
+
+
+def moment(stored: Any, *, otherwise: float) -> float:
+    """A stored time (epoch seconds); another one where the volume has made it unreadable."""
+    try:
+        return float(stored)
+    except (TypeError, ValueError):
+        return otherwise
 
 
 def _refuse_moved(db: apsw.Connection, path: Path) -> None:

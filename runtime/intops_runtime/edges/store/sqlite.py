@@ -35,7 +35,7 @@ from intops_runtime.core.messages import (
 from intops_runtime.core.pressure import pause_s
 from intops_runtime.edges.store import audits, deliveries, lanes, pruning, queries, reviews
 from intops_runtime.edges.store.base import Decisions, StoreError, StoreFull
-from intops_runtime.edges.store.opening import damaged, open_file
+from intops_runtime.edges.store.opening import damaged, moment, open_file
 from intops_runtime.edges.store.tally import Tally
 from intops_runtime.edges.store.writer import Writer
 
@@ -102,7 +102,8 @@ class SqliteStore:
     ) -> None:
         self.path = path
         self.store_id = str(meta["store_id"])
-        self.known_since = float(meta["known_since"])
+        # Unreadable: nothing is known for certain, so everything is looked up first.
+        self.known_since = moment(meta["known_since"], otherwise=time.time())
         self.decisions: Decisions = self
         self.poll_s = 1.0
         self.pause_s = 0.0
