@@ -2,7 +2,7 @@
 
 Called by the plan runner with messages of different keys at once, and with one message of a key at a time.
 An intent is stored before each write and its outcome after; an attempt without an outcome is looked up
-before anything is repeated.
+before anything is repeated. One module, because every step of a turn shares that one rule about attempts.
 """
 
 import math
