@@ -98,7 +98,7 @@ def _listed_in() -> dict[str, list[str]]:
 def error_classes_page() -> str:
     """The classes of errors: how each is told and what happens."""
     rows = [
-        (f"`{found.name}`", found.detection, f"`{found.strategy}`", _numbers(found), found.today)
+        (f"`{found.name}`", found.detection, f"`{found.strategy}`", _numbers(found))
         for found in ERROR_CLASSES
     ]
     return _page(
@@ -107,9 +107,7 @@ def error_classes_page() -> str:
         "system tells its own errors first (`spec.errors` of a ConnectorClass), then HTTP and the network "
         "decide. `intops explain error CLASS` shows one; `spec.errors` of a Flow changes its policy. What was "
         "measured of each stands in [reactions.md](reactions.md).",
-        _table(("Class", "How it is told", "By default", "Numbers", "This version"), rows),
-        "`implemented`: as the default says. `goes to review`: a person looks instead. `does not occur`: "
-        "nothing of this version can fail that way.",
+        _table(("Class", "How it is told", "By default", "Numbers"), rows),
         "## What happens to the message",
         _table(
             ("Class", "What happens"), [(f"`{found.name}`", found.what) for found in ERROR_CLASSES]
@@ -126,9 +124,7 @@ def reactions_page(measured: Path) -> str:
     """How a worker reacted to each class of errors, as `make reactions` has measured it."""
     document = yaml.safe_load(measured.read_text(encoding="utf-8"))
     found, run = document["reactions"], document["measured"]
-    rows = [
-        (f"`{entry.name}`", *_reaction(entry, found.get(entry.name))) for entry in ERROR_CLASSES
-    ]
+    rows = [(f"`{entry.name}`", *_reaction(found[entry.name])) for entry in ERROR_CLASSES]
     words = [
         (f"`{name}`", row["words"] or "nothing: it is over before anybody needs to know")
         for name, row in found.items()
@@ -157,9 +153,7 @@ def reactions_page(measured: Path) -> str:
     )  # fmt: skip
 
 
-def _reaction(of: ErrorClass, row: dict[str, Any] | None) -> tuple[str, ...]:
-    if row is None:
-        return (f"{of.today}: {of.what}", *[""] * 7)
+def _reaction(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["cause"], str(row["attempts"]), row["scope"], row["ends"],
         row["said_by"], _seconds(row["said_after_s"]),

@@ -108,6 +108,8 @@ def mapping_facts(
             payload = Record(capture.payload_fields, open=True)
     if body.from_.model is None and body.to.model is None:
         source = target = None  # nothing is to be said about fields of a Mapping that cannot be
+    if body.partial and target is not None:
+        target = target.partial()
     facts = MappingFacts(
         name=name,
         body=body,

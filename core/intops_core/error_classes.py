@@ -14,7 +14,6 @@ from intops_api.connector_class import ErrorClassName
 from intops_api.flow import ErrorPolicy
 
 Strategy = Literal["retry", "hold", "review", "continue", "drop"]
-Today = Literal["implemented", "goes to review", "does not occur"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,6 @@ class ErrorClass:
         detection: How it is told.
         strategy: What happens by default.
         policy: Default numbers.
-        today: What this version does: the strategy as it stands, or a person looks instead.
         what: In words for people, what that means for the message.
         allowed: Strategies that a policy may choose instead; the rest would lose messages or hammer a system.
     """
@@ -35,7 +33,6 @@ class ErrorClass:
     detection: str
     strategy: Strategy
     policy: ErrorPolicy
-    today: Today
     what: str
     allowed: tuple[Strategy, ...]
 
@@ -60,7 +57,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "answer was 502, 503 or 504 without Retry-After.",
         "retry",
         _RETRY,
-        "implemented",
         "The second attempt follows within 100 ms, the third after a few seconds, later ones after 30 s "
         "to 15 min, always with jitter, until the message is a day old; then a person looks.",
         ("retry", "review"),
@@ -70,7 +66,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "No answer came within the deadline of the operation, or the answer was 408.",
         "retry",
         _RETRY,
-        "implemented",
         "As transientNetwork; a write is looked up in the system before it is repeated, because it may "
         "have been done.",
         ("retry", "review"),
@@ -80,7 +75,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "The answer was 429, 503 with Retry-After, or what the class says about its system.",
         "retry",
         _policy("retry", base="2s", cap="5m"),
-        "implemented",
         "The message waits as long as the system says (Retry-After, then ratelimit-reset, then "
         "X-RateLimit-Reset), else longer with each refusal; such attempts do not count. A limit "
         "that comes back soon pauses twice as long; half as many requests run at once afterwards, then a "
@@ -93,7 +87,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "that a token ran out.",
         "hold",
         _HOLD,
-        "implemented",
         "The token is fetched anew once, by one request for all, and the same request repeated once; if "
         "that is refused too, it is authDenied. Tokens are renewed before, at 80 % of their life.",
         ("hold",),
@@ -103,7 +96,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "The answer was 401, or what the class says about its system.",
         "hold",
         _HOLD,
-        "implemented",
         "The connector is held, so that its account is not locked; its messages wait, and it goes on by "
         "itself when the credential works.",
         ("hold",),
@@ -113,7 +105,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "The answer was 403.",
         "review",
         _REVIEW,
-        "implemented",
         "A person looks: the account lacks a right for this record.",
         ("review", "drop"),
     ),
@@ -122,7 +113,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "The answer was another 4xx such as 400 or 422, or the class recognises a refusal.",
         "review",
         _REVIEW,
-        "implemented",
         "A person looks: the same request would be refused again.",
         ("review", "drop"),
     ),
@@ -131,7 +121,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "The answer was 409 or 412: somebody changed the record meanwhile.",
         "retry",
         _policy("retry", maxAttempts=3, base="100ms", cap="500ms"),
-        "implemented",
         "The record is read again and the write repeated, three attempts in all; then a person looks.",
         ("retry", "review", "drop"),
     ),
@@ -140,7 +129,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "The class recognises that the record exists already.",
         "continue",
         _policy("continue"),
-        "implemented",
         "The record that is there is looked up by our key and adopted; if it does not carry our key, a "
         "person looks.",
         ("continue", "review"),
@@ -150,7 +138,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "The answer was 404 or 410.",
         "review",
         _REVIEW,
-        "implemented",
         "The record is looked up again by our key: if another one carries it, that one is used from now on; "
         "else a person looks, because it is gone or hidden from the account.",
         ("review", "drop"),
@@ -160,7 +147,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "Several failures of the network in a row, another 5xx, or a page for people instead of data.",
         "hold",
         _HOLD,
-        "implemented",
         "Requests to the system stop, it is probed, and messages go on oldest first when it answers.",
         ("hold",),
     ),
@@ -169,7 +155,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "A payload has no known form, or an answer is neither a success nor an error that is known.",
         "review",
         _REVIEW,
-        "implemented",
         "A person looks: the Mapping or the class must learn the new form.",
         ("review", "drop"),
     ),
@@ -178,7 +163,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "A body cannot be read: no JSON, wrong encoding, too deep or too large.",
         "review",
         _REVIEW,
-        "implemented",
         "The bytes are kept and the sender is answered, so that it does not send them for ever; a "
         "person looks.",
         ("review",),
@@ -188,7 +172,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "The worker itself fails on a message.",
         "review",
         _REVIEW,
-        "implemented",
         "After three crashes of its handling, or three deaths of the worker, the message is set aside so that "
         "it blocks no other; a person looks.",
         ("review", "drop"),
@@ -199,7 +182,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "allowedOrigins does not list, or a binding that is gone.",
         "review",
         _REVIEW,
-        "implemented",
         "An address or origin that the worker itself refuses holds the connector whatever the policy says: "
         "nothing is sent, its messages wait, and it goes on by itself when the Connector or the Secret is mended. "
         "Of everything else a person looks; nothing was sent.",
@@ -209,9 +191,10 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "enrichmentUnavailable",
         "A system that would know more does not answer in time.",
         "continue",
-        _policy("continue"),
-        "does not occur",
-        "Meant: the message goes on without, and is completed later. This version does not enrich.",
+        _policy("continue", maxAge="6h"),
+        "An answer of the last day stands in. Without one the message goes on, and its record says "
+        "`enrichment.status: partial` and who is `missing`. After ten seconds they are asked again, then ever more "
+        "seldom, for as long as maxAge says; what they know is then added to the record.",
         ("continue", "review"),
     ),
     ErrorClass(
@@ -219,7 +202,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "The store is full or nearly so.",
         "hold",
         _HOLD,
-        "implemented",
         "From 70 % of the volume's room on the status tells it (`StoreFilling`) and answers to senders wait, up "
         "to a second, so that they slow down. When only the reserve is left "
         "senders are answered 503 and send again; what was acknowledged is kept and delivered.",
@@ -230,7 +212,6 @@ ERROR_CLASSES: Final[tuple[ErrorClass, ...]] = (
         "A message is older than the policy's maxAge before anything was sent for it.",
         "continue",
         _policy("continue"),
-        "implemented",
         "Nothing, unless the policy gives maxAge: then an older message that was not sent yet goes to a "
         "person or is dropped and counted, as the policy says.",
         ("continue", "review", "drop"),

@@ -32,8 +32,9 @@ from intops_core.ends import Model, filled_fields, find_model, missing_object
 from intops_core.findings import REFERENCE, Breach, Ref, suggestion
 from intops_core.resources import Resource, Resources
 
-Direction = Literal["in", "out"]
+Direction = Literal["in", "out", "enrich"]
 CAPTURE: Final = "capture"
+LOOKUP: Final = "lookup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ def _with_mapping(
             found[path] = UsedMapping(name, cast("MappingSpec", resource.spec), resource)
     used = found.get("mapping")
     if system.binding.mapping is None and system.role is not None and system.role.mapping != "none":
-        model = model_in if system.role.mapping == "in" else model_out
+        model = model_out if system.role.mapping == "out" else model_in
         used = class_mapping(system, system.role.mapping, model.label if model else "")
     return BoundSystem(
         system.role_name,
@@ -248,13 +249,14 @@ def class_mapping(system: BoundSystem, direction: Direction, model: str) -> Used
 def misfit(
     body: MappingBody, direction: Direction, class_name: str, spec: ConnectorClassSpec, model: str
 ) -> str:
-    """Why a Mapping does not lead from a class to a model (`in`) or back (`out`); empty if it does."""
-    system_end, model_end = (body.from_, body.to) if direction == "in" else (body.to, body.from_)
+    """Why a Mapping does not lead from a class to a model (`in`, `enrich`) or back (`out`); empty if it does."""
+    comes_in = direction != "out"
+    system_end, model_end = (body.from_, body.to) if comes_in else (body.to, body.from_)
     if direction == "in":
         wanted = spec.capture.object if spec.capture is not None else None
     else:
-        create = spec.operations.get("create")
-        wanted = create.object if create is not None else None
+        operation = spec.operations.get("create" if direction == "out" else LOOKUP)
+        wanted = operation.object if operation is not None else None
     given = (
         f"{model_end.model}/{model_end.version}" if model_end.model else f"class {model_end.class_}"
     )
@@ -262,16 +264,18 @@ def misfit(
         f"class {system_end.class_}" if system_end.class_ else f"model {system_end.model}"
     )
     if given != model or system_end.class_ != class_name:
-        both = (system_words, given) if direction == "in" else (given, system_words)
-        need = (
-            (f"class {class_name}", model) if direction == "in" else (model, f"class {class_name}")
-        )
+        both = (system_words, given) if comes_in else (given, system_words)
+        need = (f"class {class_name}", model) if comes_in else (model, f"class {class_name}")
         return (
             f"leads from {both[0]} to {both[1]}, but here it must lead from {need[0]} to {need[1]}"
         )
     if wanted is not None and system_end.object != wanted:
-        verb = "sends" if direction == "in" else "creates"
+        verb = {"in": "sends", "out": "creates", "enrich": "looks up"}[direction]
         return f'is about object "{system_end.object}", but class {class_name} {verb} "{wanted}"'
+    if body.partial and direction != "enrich":
+        return "is partial, so it fills only some fields of a record that is there already"
+    if direction == "enrich" and not body.partial:
+        return "makes a whole record, but here it must add to one: write partial: true in it"
     return ""
 
 

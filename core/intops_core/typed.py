@@ -82,6 +82,14 @@ class Record:
             return FieldSchema(type="map", of="any")
         return _ANY if self.open else None
 
+    def partial(self) -> "Record":
+        """The same record where nothing need be filled: what a Mapping adds to a record that is there."""
+        lenient = {
+            path: schema.model_copy(update={"required": False}) if schema.required else schema
+            for path, schema in self.fields.items()
+        }
+        return Record(lenient, open=self.open)
+
     def key(self) -> "RecordKey":
         """What the generated type depends on, hashable."""
         return (

@@ -1,8 +1,9 @@
 """ConnectorClass: a kind of system as data. Adding a system that speaks HTTP needs no code.
 
-Expressions see these names: `payload`, `object`, `headers` (capture); `record` (the mapped native object),
-`key` (correlation key), `link` (nativeId, displayId, version), `config`, `text` (requests);
-`request` and `response` (`status`, `headers` in lower case, `body`) after the answer. Secrets are never visible.
+Expressions see these names: `payload`, `object`, `headers` (capture); `record` (the mapped native object; in the
+operation `lookup` the canonical record), `key` (correlation key), `link` (nativeId, displayId, version), `config`,
+`text` (requests); `request` and `response` (`status`, `headers` in lower case, `body`) after the answer. Secrets are
+never visible.
 """
 
 from typing import Any, Literal

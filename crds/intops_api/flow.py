@@ -37,7 +37,9 @@ class Binding(ApiModel):
     on_failure: Literal["continue", "hold", "review"] | None = None
     """What happens to a message when this system fails; each role has its default."""
     timeout: Duration | None = None
-    """Longest wait for this system."""
+    """Longest wait for this system; 2s for enrichers if absent."""
+    cache: Duration | None = None
+    """For enrichers: how long an answer is used again; 5m if absent. While the system is away, for up to a day."""
     delivery: Literal["atLeastOnce", "atMostOnce"] | None = None
     """For targets that can neither recognise nor find a repeated request: repeat, or rather lose."""
     answer_within: Duration | None = None

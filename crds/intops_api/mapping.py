@@ -111,6 +111,8 @@ class MappingBody(ApiModel):
     """Known forms of the payload. None true is drift and goes to review; it is never guessed."""
     fields: list[FieldRule] = Field(min_length=1, max_length=256)
     """One rule for each field of the result."""
+    partial: bool = False
+    """Whether it fills only some fields of a record that is there, as the Mapping of an enricher does."""
     reversible: bool = False
     """Whether the same definition also maps back; checked by a round trip of the examples."""
     examples: list[MappingExample] = Field(default_factory=list, max_length=50)

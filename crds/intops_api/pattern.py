@@ -33,8 +33,9 @@ class Role(ApiModel):
     """Most bindings."""
     operations: list[str] = Field(default_factory=list, max_length=32)
     """What the ConnectorClass must offer: `capture` or names of operations."""
-    mapping: Literal["in", "out", "none"] = "none"
-    """Which Mapping a binding has: to the `in` model, from the `out` model, or none."""
+    mapping: Literal["in", "out", "enrich", "none"] = "none"
+    """Which Mapping a binding has: to the `in` model, from the `out` model, into a record of the `in` model that is
+    there (`enrich`), or none."""
 
 
 class Stage(ApiModel):

@@ -67,6 +67,7 @@ class PlanBinding(ApiModel):
     """Blob of the Mapping that is tried beside the one of the role's direction; decides nothing."""
     shadow_name: str | None = None
     timeout: str | None = None
+    cache: str | None = None
     on_failure: Literal["continue", "hold", "review"] | None = None
     delivery: Literal["atLeastOnce", "atMostOnce"] = "atLeastOnce"
     answer_within: str | None = None

@@ -157,6 +157,26 @@ class ShadowReport(ApiModel):
         return self.same + self.differing + self.failing
 
 
+class EnrichmentReport(ApiModel):
+    """What an enricher has answered since the worker started, by look-up."""
+
+    binding: str
+    hit: int = 0
+    """It knew more."""
+    stale: int = 0
+    """It did not answer in time, and an older answer stood in."""
+    missing: int = 0
+    """It knows nothing of the record, or several things that fit."""
+    error: int = 0
+    """It did not answer in time; the message went on without."""
+    incomplete: int = 0
+    """Messages that were delivered without it and are completed when it answers."""
+    since: str | None = None
+    """Since when it has not answered; absent while it answers."""
+    detail: str | None = None
+    """Why not, without payload or secret."""
+
+
 class PlanReport(ApiModel):
     flow: ReportFlow
     active: str | None = None
@@ -173,6 +193,7 @@ class PlanReport(ApiModel):
     variants: dict[str, dict[str, int]] = Field(default_factory=dict)
     """Messages since the worker started, by source binding and recognised form of the payload."""
     shadows: list[ShadowReport] = Field(default_factory=list)
+    enrichments: list[EnrichmentReport] = Field(default_factory=list)
     actions: list[ActionReport] = Field(default_factory=list)
     """Answers to the decisions that stand beside the plan now."""
 

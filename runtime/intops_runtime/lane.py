@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from intops_api.common import duration_s
 from intops_runtime.core import episodes, settling
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledPlan
+from intops_runtime.core.enrichment import COMPLETING, Enrichment
 from intops_runtime.core.failpoints import reach
 from intops_runtime.core.keys import idempotency_key
 from intops_runtime.core.messages import Attempt, Leased, Link, Message, Settlement, State
@@ -22,6 +24,7 @@ from intops_runtime.core.refusals import RefusalWatch
 from intops_runtime.core.requests import CompiledOperation, Facts, Found
 from intops_runtime.core.shaping import Shaped, Unshaped, change, shape
 from intops_runtime.edges.store.base import Store
+from intops_runtime.enriching import Enricher, heard
 from intops_runtime.reading import RecordReader
 from intops_runtime.target import Answer, Target
 
@@ -43,17 +46,33 @@ class Lane:
     and only looked for; attempts of this process only."""
     refusals: Mapping[str, RefusalWatch]
     """What is seen of refused writes, by target."""
+    enrichers: Mapping[str, Enricher]
+    """Systems that may know more, by binding."""
     draw: Callable[[], float] = random.random
 
     async def run(self, leased: Leased) -> Settlement:
         """Bring one message one step on."""
         message = leased.message
+        stamp = _stamp()
         if leased.open_attempt is None:
             expired = settling.expired(message, self.plan.policies, time.time())
             if expired is not None:
                 return expired
         reach("K12")
-        shaped = shape(self.plan, message.key, message.record or {}, _stamp())
+        enrichment = await heard(self.plan, self.enrichers, leased, stamp)
+        if enrichment.missing:
+            policy = self.plan.policies["enrichmentUnavailable"]
+            if policy.strategy == "review" and not leased.links:
+                return settling.unenriched(leased, enrichment)
+        give_up_s = duration_s(self.plan.policies["enrichmentUnavailable"].max_age or "0s")
+        ended = await self._deliver(leased, enrichment, stamp)
+        return settling.completed(leased, ended, enrichment, give_up_s, time.time())
+
+    async def _deliver(self, leased: Leased, enrichment: Enrichment, stamp: str) -> Settlement:
+        """Shape what is known and do what it asks for."""
+        message = leased.message
+        linked = [known.connector for known in leased.links]
+        shaped = shape(self.plan, message.key, message.record or {}, stamp, enrichment, linked)
         reach("K13")
         if isinstance(shaped, Unshaped):
             return settling.review(message, "validation", shaped.message, path=shaped.path)
@@ -70,6 +89,7 @@ class Lane:
             link=link,
             closure=self.plan.plan.closure,
             transitions=self.plan.transitions,
+            completing=message.stage == COMPLETING,
         )
         if isinstance(decision, episodes.Drop):
             return settling.dropped(leased, decision, time.time())
@@ -331,7 +351,12 @@ class Lane:
             return settling.review(message, "validation", changed.message, path=changed.path)
         if not changed.written:
             after = settling.episode_after(leased, decision.episode, time.time())
-            return settling.done(leased, "agreed", link=None, episode=after)
+            known = (
+                replace(link, agreed=settling.agreed_on(changed))
+                if changed.enrichment.known
+                else None
+            )
+            return settling.done(leased, "agreed", link=known, episode=after)
         facts = Facts(target.compiled.binding.config, changed.written, message.key, link.names())
         attempt = leased.open_attempt
         if attempt is not None and operation.spec.read_back is not None:

@@ -66,6 +66,11 @@ def link_view(plan: CompiledPlan, link: dict[str, Any]) -> dict[str, Any]:
         agreed["incident"] = masked(agreed["incident"], personal_in_incident(plan))
     if "record" in agreed:
         agreed["record"] = masked(agreed["record"], personal_in_native(plan, link["binding"]))
+    if "enriched" in agreed:
+        personal = personal_in_record(plan)
+        agreed["enriched"] = {
+            name: masked(part, personal) for name, part in agreed["enriched"].items()
+        }
     return {**link, "agreed": agreed}
 
 

@@ -104,9 +104,23 @@ SHADOW: Final = MetricDoc(
     "unmapped, error; or skipped for want of time.",
 )
 
+ENRICHMENT: Final = MetricDoc(
+    "intops_enrichment",
+    "counter",
+    (*_FLOW, "enricher", "result"),
+    "Look-ups of enrichers since the worker started: hit, stale (an older answer stood in), missing (it knows "
+    "nothing), error (no answer in time).",
+)
+INCOMPLETE: Final = MetricDoc(
+    "intops_incomplete_messages",
+    "gauge",
+    (*_FLOW, "enricher"),
+    "Messages that were delivered without what an enricher knows, and are completed when it answers.",
+)
+
 METRICS: Final = (
     RECEIVED, SETTLED, IN_STATE, IMBALANCE, DELIVERIES, OLDEST, LAST_DELIVERED, GATE, FILL, FENCED,
-    PLAN_ERROR, VARIANTS, DRIFT, SHADOW,
+    PLAN_ERROR, VARIANTS, DRIFT, SHADOW, ENRICHMENT, INCOMPLETE,
 )  # fmt: skip
 
 
@@ -164,6 +178,10 @@ class WorkerCollector(Collector):
                     ("skipped", shadow.skipped),
                 ):  # fmt: skip
                     put(SHADOW, [*flow, shadow.binding, result], count)
+            for asked in report.enrichments:
+                put(INCOMPLETE, [*flow, asked.binding], asked.incomplete)
+                for result in ("hit", "stale", "missing", "error"):
+                    put(ENRICHMENT, [*flow, asked.binding, result], getattr(asked, result))
             for connector in report.connectors:
                 put(
                     GATE,

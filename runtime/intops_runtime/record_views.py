@@ -9,6 +9,7 @@ from typing import Any
 from intops_core.records import ABSENT, get_path, leaves
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.comparing import compare
+from intops_runtime.core.enrichment import remembered
 from intops_runtime.core.masking import MASK, personal_in_native
 from intops_runtime.core.reporting import rfc3339
 from intops_runtime.core.requests import Facts
@@ -66,7 +67,12 @@ def _here(
     if newest is None or not newest.get("record_values"):
         return None
     shaped = shape(
-        runner.compiled, link["key"], newest["record_values"], rfc3339(time.time()) or ""
+        runner.compiled,
+        link["key"],
+        newest["record_values"],
+        rfc3339(time.time()) or "",
+        remembered(link["agreed"], runner.compiled.enrichers),
+        (link["connector"],),
     )
     if not isinstance(shaped, Shaped) or shaped.target.binding.name != link["binding"]:
         return None

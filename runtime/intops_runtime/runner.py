@@ -14,6 +14,7 @@ from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
 from intops_runtime.core.crashes import Crashes
 from intops_runtime.core.decisions import Applied
 from intops_runtime.core.drift import DriftWatch, told
+from intops_runtime.core.enrichment import COMPLETING
 from intops_runtime.core.failpoints import reach
 from intops_runtime.core.messages import Accepted, IntakeResult, Leased, Settlement, State
 from intops_runtime.core.refusals import refusal_watches
@@ -28,6 +29,7 @@ from intops_runtime.edges.store.base import (
     Store,
     StoreError,
 )
+from intops_runtime.enriching import Enricher
 from intops_runtime.intake_loop import TICK_S, IntakeLoop
 from intops_runtime.lane import Lane
 from intops_runtime.outcomes import Outcomes
@@ -43,6 +45,9 @@ BUSY = 16
 GATHER_S = 0.005
 UNHOLD_BATCH = 200
 IDLE_BEFORE_PRUNING_S = 10.0
+COMPLETE_EVERY_S = 2.0
+# Few at a time: new messages go first.
+COMPLETE_BATCH = 20
 
 Secrets = Callable[[str | None], dict[str, str] | None]
 MakeOutbound = Callable[[CompiledSystem], Outbound]
@@ -71,6 +76,7 @@ class PlanRunner:
         self._secrets = secrets
         self._on_fatal = on_fatal
         self._targets: dict[str, Target] = {}
+        self._enrichers: dict[str, Enricher] = {}
         self._retired: list[Outbound] = []
         self._due = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -83,7 +89,7 @@ class PlanRunner:
         self._held: set[str] = set()
         self._takings = -1
         self._reopened: set[str] = set()
-        self._bind_targets(compiled)
+        self._bind(compiled)
         self._refusals = refusal_watches(compiled)
         self.outcomes = Outcomes(store)
         self._intake = IntakeLoop(compiled, store, black_box, on_split=self._came)
@@ -117,12 +123,26 @@ class PlanRunner:
         """Targets by the name of their binding."""
         return self._targets
 
+    @property
+    def enrichers(self) -> dict[str, Enricher]:
+        """Systems that may know more, by the name of their binding."""
+        return self._enrichers
+
+    @property
+    def systems(self) -> dict[str, Target]:
+        """Everything that is called, by the name of its binding."""
+        return {
+            **self._targets,
+            **{name: enricher.target for name, enricher in self._enrichers.items()},
+        }
+
     def start(self) -> None:
         """Begin to work."""
         for name, loop in (
             ("intake", self._intake.run),
             ("lanes", self._lane_loop),
             ("probes", self._probe_loop),
+            ("completion", self._completion_loop),
             ("pruning", self._prune_loop),
         ):
             task = asyncio.create_task(loop(), name=f"{'/'.join(self.flow)}:{name}")
@@ -142,7 +162,7 @@ class PlanRunner:
         self.compiled = compiled
         self._crashes.drops = _drops_poison(compiled)
         self.rates.within(compiled.plan.slo.within)
-        self._bind_targets(compiled)
+        self._bind(compiled)
         self._refusals = refusal_watches(compiled)
         self._intake.switch(compiled)
         self._due.set()
@@ -156,7 +176,7 @@ class PlanRunner:
 
     def secret_changed(self, secret_name: str) -> None:
         """A Secret has other values now: what was held for it is tried at once."""
-        for target in self._targets.values():
+        for target in self.systems.values():
             binding = target.compiled.binding
             if binding.secret_name == secret_name:
                 target.credential_changed()
@@ -178,22 +198,36 @@ class PlanRunner:
         await asyncio.gather(*self._running, return_exceptions=True)
         for target in self._targets.values():
             await target.close()
+        for enricher in self._enrichers.values():
+            await enricher.close()
         for outbound in self._retired:
             await outbound.close()
         await self.store.close()
         self._black_box.close()
 
-    def _bind_targets(self, compiled: CompiledPlan) -> None:
-        kept: dict[str, Target] = {}
-        for name, target in compiled.targets.items():
-            old = self._targets.get(name)
-            outbound = self._make_outbound(target)
-            if old is not None and old.compiled.binding.connector == target.binding.connector:
-                self._retired.append(old.replace(target, outbound))
-                kept[name] = old
+    def _bind(self, compiled: CompiledPlan) -> None:
+        """Go over to the systems of a plan; what is known of those that stay is kept."""
+        self._targets = {
+            name: self._way_to(target, self._targets.get(name))
+            for name, target in compiled.targets.items()
+        }
+        enrichers: dict[str, Enricher] = {}
+        for name, enricher in compiled.enrichers.items():
+            known = self._enrichers.get(name)
+            way = self._way_to(enricher, known.target if known else None)
+            if known is not None and known.target is way:
+                known.switch(enricher)
+                enrichers[name] = known
             else:
-                kept[name] = Target(target, outbound, self._secrets, on_gate=self._gate_changed)
-        self._targets = kept
+                enrichers[name] = Enricher(enricher, way)
+        self._enrichers = enrichers
+
+    def _way_to(self, system: CompiledSystem, old: Target | None) -> Target:
+        outbound = self._make_outbound(system)
+        if old is None or old.compiled.binding.connector != system.binding.connector:
+            return Target(system, outbound, self._secrets, on_gate=self._gate_changed)
+        self._retired.append(old.replace(system, outbound))
+        return old
 
     def _gate_changed(self, binding: str, reopened: bool) -> None:
         if reopened:
@@ -287,7 +321,7 @@ class PlanRunner:
         number = leased.message.id
         lane = Lane(
             self.compiled, self.store, self._targets, self.opened_at, self._ended_unknown,
-            self._refusals,
+            self._refusals, self._enrichers,
         )  # fmt: skip
         try:
             return await Watched(self._black_box.computing("message", number), lane.run(leased))
@@ -321,7 +355,8 @@ class PlanRunner:
             self._held.add(settlement.held_for)
             self._due.set()
         reach("K22")
-        self.rates.settled(leased.message.received_at, settlement, time.time())
+        if leased.message.stage != COMPLETING:  # it was counted when it was delivered
+            self.rates.settled(leased.message.received_at, settlement, time.time())
         if settlement.attempt_id is not None and settlement.outcome is not None:
             self._ended_unknown.pop(settlement.attempt_id, None)
         if settlement.state is not State.DONE or log.isEnabledFor(logging.DEBUG):
@@ -329,14 +364,28 @@ class PlanRunner:
 
     async def _probe_loop(self) -> None:
         # Asked once before any message, so that the status tells of a wrong address or token at once.
-        for target in list(self._targets.values()):
+        for target in list(self.systems.values()):
             if target.operation("probe") is not None:
                 await target.probe()
         while True:
             await asyncio.sleep(TICK_S)
-            for target in list(self._targets.values()):
+            for target in list(self.systems.values()):
                 if target.gate.wants_probe(time.monotonic()):
                     await target.probe()
+
+    async def _completion_loop(self) -> None:
+        """What was delivered without an enricher is taken up again when that can be asked."""
+        while True:
+            await asyncio.sleep(COMPLETE_EVERY_S)
+            if not self._enrichers or self.compiled.plan.suspend:
+                continue
+            with contextlib.suppress(*PASSING):
+                counts = await self.store.incomplete()
+                for name, enricher in list(self._enrichers.items()):
+                    enricher.incomplete = counts.get(name, 0)
+                    if enricher.incomplete and enricher.target.gate.admits(time.monotonic()):
+                        await self.store.complete(name, time.time(), COMPLETE_BATCH)
+                        self._due.set()
 
     async def _prune_loop(self) -> None:
         while True:

@@ -6,6 +6,7 @@ import random
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -339,4 +340,52 @@ async def test_people_find_a_message_by_any_of_its_names(engine: Engine) -> None
         assert trace is not None, name
         assert [m["id"] for m in trace["messages"]] == [number]
     assert await store.trace("nobody") is None
+    await store.close()
+
+
+async def test_what_was_delivered_incomplete_is_found_again_when_it_is_due(engine: Engine) -> None:
+    """It leads its key until it is done again, is counted as a passage of its own, and ages nothing."""
+    store = await engine.open()
+    await put(store, message("a"), message("b"))
+    for leased in await store.lease(time.time(), 10):
+        kept = Settlement(leased.message.id, State.DONE, "linked", "created", time.time() + 30)
+        marked = replace(kept, held_for="ci") if leased.message.key == "a" else kept
+        await store.settle(marked, time.time())
+    assert await store.incomplete() == {"ci": 1}
+    assert await store.complete("ci", time.time(), 9) == 0  # not yet due
+    assert await store.complete("other", time.time() + 60, 9) == 0
+    await put(store, message("a"))
+
+    assert await store.complete("ci", time.time() + 60, 9) == 1
+
+    (first,) = await store.lease(time.time() + 61, 10)
+    assert (first.message.key, first.message.stage) == ("a", "completing")
+    assert first.message.state is State.WAITING
+    assert await store.incomplete() == {}
+    report = await told(store)
+    assert (report.received, report.done, report.waiting, report.imbalance) == (4, 2, 2, 0)
+    await store.settle(Settlement(first.message.id, State.DONE, "linked", "completed"), time.time())
+    (second,) = await store.lease(time.time(), 10)
+    assert (second.message.key, second.message.stage) == ("a", "mapped")
+    report = await told(store)
+    assert (report.done, report.imbalance) == (3, 0)
+    whole_ = await store.message(first.message.id)
+    assert whole_ is not None
+    moves = [(move["from"], move["to"]) for move in whole_["transitions"]]
+    assert ("done", "waiting") in moves
+    await store.close()
+
+
+async def test_only_what_is_being_completed_waits_without_an_age(engine: Engine) -> None:
+    """It was delivered in time, so no backlog is late because of it."""
+    store = await engine.open()
+    await put(store, message("a"))
+    (leased,) = await store.lease(time.time(), 1)
+    marked = Settlement(leased.message.id, State.DONE, "linked", "created", held_for="ci")
+    await store.settle(marked, time.time())
+    assert await store.complete("ci", time.time() + 1, 9) == 1
+    give_up_at = time.monotonic() + 20 * LOOK_EVERY_S  # an idle worker asks its store, too
+    while (report := await told(store)).oldest_at is not None and time.monotonic() < give_up_at:
+        await store.lease(time.time() - 60, 1)
+    assert (report.waiting, report.oldest_at) == (1, None)
     await store.close()

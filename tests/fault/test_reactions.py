@@ -17,9 +17,12 @@ from typing import Any
 import pytest
 
 from intops_api.conditions import ConditionType
-from intops_core.error_classes import BY_NAME, ERROR_CLASSES
+from intops_api.report import PlanReport
+from intops_core.error_classes import ERROR_CLASSES
+from intops_operator.core.judging import Judged
 from support.runtime.reactions import Reaction, write_reactions
-from support.runtime.stage import RESOLVED, Stage, register_behind_proxy, stage_for
+from support.runtime.stage import FIRING, RESOLVED, Stage, register_behind_proxy, stage_for
+from support.simulators.inventory import on_db01, plan_with_inventory, serving
 from support.simulators.register import CLIENT, plan_for
 
 pytestmark = pytest.mark.fault
@@ -58,29 +61,30 @@ ERRORS: dict[str, Any] = {"expired": {"expired": {"strategy": "drop", "maxAge": 
 async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     """Everything running, with the Flow that the class needs."""
     name = request.param
-    async with register_behind_proxy() as (register, proxy):
+    async with register_behind_proxy() as (register, proxy), serving() as inventory:
         flow = FLOWS.get(name, lambda _: None)
         plan = plan_for(proxy.url, ERRORS.get(name, {}), flow=flow)
+        if name == "enrichmentUnavailable":
+            plan = plan_with_inventory(proxy.url, inventory.url)
         async with stage_for(plan, register, proxy) as stage:
+            stage.inventory = inventory
             yield stage
 
 
 @pytest.mark.parametrize(
     ("stage", "name"),
-    [(entry.name, entry.name) for entry in ERROR_CLASSES if entry.today != "does not occur"],
+    [(entry.name, entry.name) for entry in ERROR_CLASSES],
     indirect=["stage"],
-    ids=[entry.name for entry in ERROR_CLASSES if entry.today != "does not occur"],
+    ids=[entry.name for entry in ERROR_CLASSES],
 )
 async def test_each_class_of_errors_is_answered_as_documented(stage: Stage, name: str) -> None:
     """Attempts, what waits, where the message ends, what the status says and when it takes it back."""
     MEASURED[name] = await CASES[name](stage)
 
 
-def test_only_what_cannot_occur_yet_has_no_measured_reaction() -> None:
-    """The page says of it that this version cannot fail that way."""
-    left = {entry.name for entry in ERROR_CLASSES} - set(CASES)
-    assert left == {"enrichmentUnavailable"}
-    assert BY_NAME["enrichmentUnavailable"].today == "does not occur"
+def test_every_class_has_a_measured_reaction() -> None:
+    """All eighteen."""
+    assert {entry.name for entry in ERROR_CLASSES} == set(CASES)
 
 
 def classes_of(message: dict[str, Any]) -> list[str | None]:
@@ -453,4 +457,41 @@ async def buffer_pressure(stage: Stage) -> Reaction:
         "less room on the volume than the reserve", 0, "the sender", "refused with 503",
         "Programmed=False (StoreFull)", said.after_s, said.words,
         "there is room again", back.after_s,
+    )  # fmt: skip
+
+
+@case
+async def enrichment_unavailable(stage: Stage) -> Reaction:
+    """The incident is made in time without what the inventory knows, and completed when it answers."""
+    inventory = stage.inventory
+    assert inventory is not None
+    inventory.status = 500
+    stage.watch.begin()
+    await stage.fire("a", on_db01(FIRING))
+    message = await stage.comes_to("a", "done")
+    attempts = len(message["attempts"])
+    (case_,) = stage.register.cases.values()
+    assert (case_["context"], "service" in case_) == ("partial", False)
+
+    def without(report: PlanReport, judged: Judged) -> str | None:
+        words = judged.ready.message
+        return words if judged.ready.status == "True" and '"ci"' in words else None
+
+    said = await stage.watch.until(without, "Ready tells what is missing")
+    inventory.status = 200
+    stage.watch.begin()
+    back = await stage.watch.until(
+        lambda report, _: "completed" if report.store.received == 2 == report.store.done else None,
+        "the incident is completed", timeout_s=90,
+    )  # fmt: skip
+    (case_,) = stage.register.cases.values()
+    assert (case_["context"], case_["service"], case_["impact"]) == (
+        "complete",
+        "payments",
+        "medium",
+    )
+    return Reaction(
+        "the inventory that is an enricher answers HTTP 500", attempts, "the message",
+        "delivered, then completed", "Ready=True, in its message", said.after_s, said.words,
+        "the inventory answers", back.after_s,
     )  # fmt: skip

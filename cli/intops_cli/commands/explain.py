@@ -120,10 +120,10 @@ def _error(given: argparse.Namespace) -> int:
         return REFUSED
     data = {
         "name": found.name, "detection": found.detection, "strategy": found.strategy,
-        "today": found.today, "what": found.what,
+        "what": found.what,
     }  # fmt: skip
     if given.output in ("table", "wide"):
-        print(f"{found.name}: {found.strategy} ({found.today})")
+        print(f"{found.name}: {found.strategy}")
         print(f"\nDetected: {found.detection}\n\nWhat happens: {found.what}")
     else:
         show(data, Table([], []), given.output)

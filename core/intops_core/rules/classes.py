@@ -12,6 +12,7 @@ from intops_api.common import FieldSchema
 from intops_api.connector_class import ConnectorClassSpec, Operation
 from intops_api.flow import ErrorPolicy
 from intops_core.error_classes import BY_NAME
+from intops_core.facts import LOOKUP
 from intops_core.findings import Breach, Ref, suggestion
 from intops_core.records import path_parts
 from intops_core.resources import Resource, validation_findings
@@ -31,7 +32,7 @@ def class_breaches(resource: Resource, spec: ConnectorClassSpec) -> Iterator[Bre
     for name, source in spec.headers.items():
         yield from checks.one(source, f"spec.headers.{name}", checks.requests(None))
     for name, operation in spec.operations.items():
-        yield from checks.operation(operation, f"spec.operations.{name}")
+        yield from checks.operation(operation, name)
         yield from _compared(operation, f"spec.operations.{name}", spec)
     for index, matcher in enumerate(spec.errors):
         path = f"spec.errors[{index}]"
@@ -120,32 +121,35 @@ class _Expressions:
             yield from self.one(capture.delivery_id, "spec.capture.deliveryId", known, "string")
         yield from field_breaches(capture.payload_fields, "spec.capture.payloadFields")
 
-    def operation(self, operation: Operation, path: str) -> Iterator[Breach]:
+    def operation(self, operation: Operation, name: str) -> Iterator[Breach]:
         """Request, success, result, read-back and pages of one operation."""
-        requests, answers = self.requests(operation.object), self.answers(operation.object)
+        path = f"spec.operations.{name}"
+        # A look-up asks with the canonical record, whatever its model; its object is what it finds.
+        of = None if name == LOOKUP else operation.object
+        requests, answers = self.requests(of), self.answers(of)
         request = operation.request
         for group, sources in (
             ("params", request.params),
             ("query", request.query),
             ("headers", request.headers),
         ):
-            for name, source in sources.items():
-                yield from self.one(source, f"{path}.request.{group}.{name}", requests)
+            for part, source in sources.items():
+                yield from self.one(source, f"{path}.request.{group}.{part}", requests)
         yield from self.one(request.body, f"{path}.request.body", requests)
         yield from self.one(operation.success, f"{path}.success", answers, "boolean")
         result = operation.result
         yield from self.one(result.items, f"{path}.result.items", answers, "list")
-        for name, found in (
+        for taken, found in (
             ("nativeId", result.native_id),
             ("displayId", result.display_id),
             ("url", result.url),
             ("version", result.version),
             ("key", result.key),
         ):
-            yield from self.one(found, f"{path}.result.{name}", answers)
+            yield from self.one(found, f"{path}.result.{taken}", answers)
         if operation.read_back is not None:
-            for name, source in operation.read_back.compare.items():
-                yield from self.one(source, f"{path}.readBack.compare.{name}", answers)
+            for compared, source in operation.read_back.compare.items():
+                yield from self.one(source, f"{path}.readBack.compare.{compared}", answers)
         if operation.paginate is not None:
             yield from self.one(operation.paginate.next, f"{path}.paginate.next", answers)
 

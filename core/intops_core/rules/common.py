@@ -25,7 +25,9 @@ from intops_core.rules.rule import BuiltInRule
 from intops_core.rules.shadows import shadow_problem
 
 # Filled by the engine itself, whatever the Mappings say.
-ENGINE_FIELDS: Final = {"episodes": frozenset({"correlationKey"})}
+ENGINE_FIELDS: Final = {
+    "episodes": frozenset({"correlationKey", "enrichment.status", "enrichment.missing"})
+}
 
 
 def pattern_exists(facts: FlowFacts) -> Iterator[Breach]:
@@ -89,7 +91,7 @@ def systems_can_play_their_roles(facts: FlowFacts) -> Iterator[Breach]:
                 "who it is and every message would be refused. Write spec.credentials.secretName in the "
                 "Connector.",
             )
-        elif system.role.mapping == "out" and system.connector.endpoint is None:
+        elif system.role.mapping in ("out", "enrich") and system.connector.endpoint is None:
             yield Breach(
                 path,
                 f'Connector "{system.binding.connector}" has no endpoint, so nothing could be sent to it. '
@@ -114,7 +116,7 @@ def mappings_lead_through_the_models(facts: FlowFacts) -> Iterator[Breach]:
         name = class_.ref.name
         ends = (
             (f"class {name}", model.label)
-            if role.mapping == "in"
+            if role.mapping != "out"
             else (model.label, f"class {name}")
         )
         if system.mapping is None:
@@ -211,7 +213,7 @@ def _first_level(model: Model) -> list[str]:
 def _model_of(facts: FlowFacts, role: Role | None) -> Model | None:
     if role is None or role.mapping == "none":
         return None
-    return facts.model_in if role.mapping == "in" else facts.model_out
+    return facts.model_out if role.mapping == "out" else facts.model_in
 
 
 def _count(role: Role) -> str:

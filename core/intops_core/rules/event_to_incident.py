@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from intops_api.common import duration_s
 from intops_core.ends import filled_fields
 from intops_core.facts import BoundSystem, FlowFacts
 from intops_core.findings import Breach, suggestion
@@ -17,6 +18,11 @@ _LOOKUP: Final = "lookupByCorrelation"
 _KEY: Final = "correlationKey"
 # 100: the length of correlation keys (design: Keys).
 _KEY_LENGTH: Final = 100
+
+_LONGEST_LOOKUP_S: Final = 3.0
+_TELLS_OUTBREAKS: Final = frozenset(
+    {"deliveryId", "completes", "identityKey", "episodeKey", "state", "startsAt", "endsAt"}
+)
 
 _WITHOUT: Final = {
     "identityKey": "nobody could tell that the same condition came back",
@@ -112,6 +118,34 @@ def recoveries_are_decided(facts: FlowFacts) -> Iterator[Breach]:
         )
 
 
+def enrichers_never_stop_an_incident(facts: FlowFacts) -> Iterator[Breach]:
+    """E2I-09: what knows more is asked in short, never waited for, and changes no outbreak."""
+    for system in facts.of_role("enrich"):
+        binding = system.binding
+        if binding.timeout is not None and duration_s(binding.timeout) > _LONGEST_LOOKUP_S:
+            yield Breach(
+                f"{system.path}.timeout",
+                f'Enricher "{binding.name}" may take {binding.timeout}, and every incident would be that late '
+                f"while it is slow. Write {_LONGEST_LOOKUP_S:.0f}s or less; the incident is completed later.",
+            )
+        if binding.on_failure not in (None, "continue"):
+            yield Breach(
+                f"{system.path}.onFailure",
+                f'Enricher "{binding.name}" has onFailure: {binding.on_failure}. Its outage would stop all '
+                "incidents. Use continue; the incident is created and completed later.",
+            )
+        if system.mapping is None or not system.mapping.body.partial:
+            continue
+        for index, rule in enumerate(system.mapping.body.fields):
+            if rule.to in _TELLS_OUTBREAKS:
+                yield Breach(
+                    system.mapping_path,
+                    f'Mapping "{system.mapping.name}" of enricher "{binding.name}" fills {rule.to} '
+                    f"(spec.fields[{index}]), which tells one outbreak from another: a recovery could no longer "
+                    "find its incident. Only the source may fill it; remove the rule.",
+                )
+
+
 def every_route_can_be_taken(facts: FlowFacts) -> Iterator[Breach]:
     """E2I-08: there is a default, and each route is reachable as far as `routing` can tell."""
     routes = facts.spec.routes
@@ -167,6 +201,11 @@ EVENT_TO_INCIDENT_RULES: Final[tuple[BuiltInRule, ...]] = (
         "E2I-03",
         "A Flow says what a recovery does.",
         flow=recoveries_are_decided,
+    ),
+    BuiltInRule(
+        "E2I-09",
+        "An enricher answers within 3 s, is never waited for, and leaves alone what tells outbreaks apart.",
+        flow=enrichers_never_stop_an_incident,
     ),
     BuiltInRule(
         "E2I-08",

@@ -15,11 +15,11 @@ def shadow_problem(system: BoundSystem) -> Iterator[Breach]:
     binding, path = system.binding, f"{system.path}.shadow"
     if binding.shadow is None or system.role is None:
         return
-    if system.role.mapping == "none":
+    if system.role.mapping not in ("in", "out"):
         yield Breach(
             path,
-            f'Nothing is mapped for "{binding.name}", because role "{system.role_name}" has no Mapping, so a '
-            "shadow would do nothing. Remove shadow.",
+            f'No message is mapped for "{binding.name}" in role "{system.role_name}", so a shadow would do '
+            "nothing. Remove shadow.",
         )
         return
     used, shadow = system.mapping, system.shadow

@@ -43,7 +43,8 @@ def credentials_valid(facts: FlowFacts, counts: Counts | None) -> Verdict:
     kind = ConditionType.CREDENTIALS_VALID
     if not facts.reports:
         return _unknown(kind, facts)
-    return _credentials(facts, facts.connectors(), counts)
+    needed = [system for system in facts.connectors() if system.role != "enricher"]
+    return _credentials(facts, needed, counts)
 
 
 def _credentials(
@@ -166,6 +167,22 @@ def pausing(facts: FlowFacts) -> str:
                 f'The system of connector "{system.connector}" asks for a pause{_detail(system)}'
                 f"{say.since(system.since)}; the worker {say.sentence(system.doing or 'waits')}"
             )
+    return ""
+
+
+def unenriched(facts: FlowFacts) -> str:
+    """What is delivered without, where somebody who may know more does not answer; it keeps nothing waiting.
+
+    Without counts, which change with every message.
+    """
+    for plan in facts.reports:
+        for asked in plan.enrichments:
+            if asked.since is not None:
+                why = f" ({asked.detail})" if asked.detail else ""
+                return (
+                    f' Without what "{asked.binding}" knows, which does not answer{why}{say.since(asked.since)}; '
+                    "it is added when it does."
+                )
     return ""
 
 

@@ -25,6 +25,7 @@ from intops_operator.core.delivering import (
     review_clear,
     schema_stable,
     target_reachable,
+    unenriched,
 )
 from intops_operator.core.facts import Counts, FlowFacts, count, instant
 from intops_operator.core.observed import PodFact
@@ -301,7 +302,7 @@ def ready(facts: FlowFacts, verdicts: list[Verdict], counts: Counts | None) -> V
     late = _late(facts, counts)
     if late:
         return _summary("False", Reason.BACKLOG_LATE, late)
-    return _summary("True", Reason.HEALTHY, _healthy(counts))
+    return _summary("True", Reason.HEALTHY, _healthy(counts) + unenriched(facts))
 
 
 def _summary(status: Status, reason: Reason, message: str) -> Verdict:

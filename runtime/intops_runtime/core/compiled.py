@@ -19,13 +19,15 @@ from intops_core.expressions import (
     activation,
     compile_expression,
 )
+from intops_core.facts import LOOKUP
 from intops_core.mapping import CompiledMapping, MappingError, compile_mapping
 from intops_core.records import getter
 from intops_core.typed import Record
-from intops_runtime.core.requests import CompiledClass
+from intops_runtime.core.requests import CompiledClass, CompiledOperation
 
 SPLIT_NAMES = frozenset({"payload", "headers"})
 ITEM_NAMES = SPLIT_NAMES | {"object"}
+LOOKUP_TIMEOUT, LOOKUP_CACHE = "2s", "5m"
 # `payload.alerts`: no expression engine is needed to follow a path.
 _PLAIN_ITEMS = re.compile(r"^\s*payload\.([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*$")
 
@@ -81,6 +83,24 @@ class CompiledTarget(CompiledSystem):
 
 
 @dataclass(frozen=True, slots=True)
+class CompiledEnricher(CompiledSystem):
+    """One system that knows more about what a record is about."""
+
+    mapping: CompiledMapping
+    lookup: CompiledOperation
+
+    @property
+    def timeout_s(self) -> float:
+        """Longest wait, in seconds."""
+        return duration_s(self.binding.timeout or LOOKUP_TIMEOUT)
+
+    @property
+    def cache_s(self) -> float:
+        """How long an answer is used again, in seconds."""
+        return duration_s(self.binding.cache or LOOKUP_CACHE)
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledRoute:
     """One way through; `when` is None where it always matches."""
 
@@ -106,6 +126,8 @@ class CompiledPlan:
     """What happens to messages for reasons that are no target's."""
     notifiers: dict[str, CompiledSystem] = field(default_factory=dict)
     """Channels on which people are told."""
+    enrichers: dict[str, CompiledEnricher] = field(default_factory=dict)
+    """Systems that are asked before a record is made."""
     shadows: dict[str, "CompiledPlan | str"] = field(default_factory=dict)
     """Binding with a Mapping on trial → this plan with it in place, or why that cannot be used."""
 
@@ -184,9 +206,11 @@ def _compile(plan: FlowPlan) -> CompiledPlan:
         for b in plan.bindings_of("notifier")
         if b.endpoint is not None
     }
+    record = Record(model_in.fields).partial()
+    enrichers = {b.name: _enricher(plan, b, classes, record) for b in plan.bindings_of("enricher")}
     compiled = CompiledPlan(
         plan, sources, targets, transform, routes, in_name, out_name,
-        dict(model_out.transitions), effective_policies(plan.errors), notifiers,
+        dict(model_out.transitions), effective_policies(plan.errors), notifiers, enrichers,
     )  # fmt: skip
     shadows = {
         b.name: _on_trial(compiled, b, classes)
@@ -256,6 +280,20 @@ def _target(
         ),
         name,
     )
+
+
+def _enricher(
+    plan: FlowPlan, binding: PlanBinding, classes: dict[str, CompiledClass], target: Record
+) -> CompiledEnricher:
+    class_ = classes[binding.class_]
+    lookup = class_.operations.get(LOOKUP)
+    if binding.in_ is None or binding.endpoint is None or lookup is None:
+        raise PlanRejected(
+            f'Enricher "{binding.name}" has no endpoint, no Mapping or no operation {LOOKUP}.'
+        )
+    blob = plan.blobs.mappings[binding.in_]
+    mapping = compile_mapping(blob.spec, name=blob.name, target=target, source_name="object")
+    return CompiledEnricher(binding, class_, _policies(plan, class_), mapping, lookup)
 
 
 def _policies(plan: FlowPlan, class_: CompiledClass) -> dict[str, ErrorPolicy]:

@@ -50,6 +50,8 @@ Decision = Create | Change | Comment | Drop
 
 # Incident fields that a recovery may write; the rest belongs to the people who work on the record.
 _RECOVERY_FIELDS = ("state", "resolvedAt", "resolution")
+# Incident fields that belong to them alone once the record is made.
+_WORK_FIELDS = ("assignmentGroup", "assignee")
 
 
 def decide(
@@ -60,6 +62,7 @@ def decide(
     link: Link | None,
     closure: Closure,
     transitions: dict[str, list[str]],
+    completing: bool = False,
 ) -> Decision:
     """What the event does.
 
@@ -70,12 +73,17 @@ def decide(
         link: Record that stands for it, if any.
         closure: The Flow's `spec.closure`.
         transitions: Allowed changes of the incident's state, from the model.
+        completing: Whether it was delivered before, and more is known of it now.
     """
     state = event.get("state")
     if state == "heartbeat":
         return Drop("heartbeat", episode.state if episode else None)
+    stands = episode.state if episode else OPEN
+    if completing:
+        owned = _RECOVERY_FIELDS + _WORK_FIELDS
+        return Drop("agreed", stands) if link is None else _completed(incident, link, stands, owned)
     if event.get(COMPLETES) and link is not None:
-        return _completed(incident, link, episode.state if episode else OPEN)
+        return _completed(incident, link, stands, _RECOVERY_FIELDS)
     if state == "resolved":
         return _recovered(event, incident, episode, link, closure)
     if episode is not None and episode.state == ORPHAN:
@@ -91,13 +99,15 @@ def decide(
     return Drop("repeat", OPEN)
 
 
-def _completed(incident: dict[str, Any], link: Link, state: str) -> Decision:
+def _completed(
+    incident: dict[str, Any], link: Link, state: str, owned: tuple[str, ...]
+) -> Decision:
     """What was left out of the record is decided now, be it over; where work stands is not touched."""
     agreed = link.agreed.get("incident", {})
     fields = {
         name: value
         for name, value in incident.items()
-        if name not in _RECOVERY_FIELDS and agreed.get(name) != value
+        if name not in owned and agreed.get(name) != value
     }
     return Change("update", state, fields) if fields else Drop("agreed", state)
 

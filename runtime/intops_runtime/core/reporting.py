@@ -11,6 +11,7 @@ from intops_api.actions import ActionReport
 from intops_api.plan import FlowPlan, PlanBinding
 from intops_api.report import (
     ConnectorReport,
+    EnrichmentReport,
     Finding,
     PlanReport,
     RateReport,
@@ -37,6 +38,7 @@ class PlanFacts:
     variants: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     actions: Sequence[ActionReport] = ()
     shadows: Sequence[ShadowReport] = ()
+    enrichments: Sequence[EnrichmentReport] = ()
 
 
 def rfc3339(epoch_s: float | None) -> str | None:
@@ -64,6 +66,7 @@ def plan_report(facts: PlanFacts) -> PlanReport:
         findings=list(facts.findings),
         variants={source: dict(counts) for source, counts in facts.variants.items() if counts},
         shadows=list(facts.shadows),
+        enrichments=list(facts.enrichments),
         actions=list(facts.actions),
     )
 

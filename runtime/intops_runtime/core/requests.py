@@ -235,11 +235,22 @@ class CompiledOperation:
         scope = self._scope(facts, request, response)
         if self._items is None:
             return [self._read(scope)]
+        items = self.objects(facts, request, response)
+        return [self._read({**scope, "item": item}) for item in items]
+
+    def objects(self, facts: Facts, request: HttpRequest, response: HttpResponse) -> list[Any]:
+        """The objects of an answer as they came; the whole body where the class names no list.
+
+        Raises:
+            RequestError: the answer has no list of objects where the class says.
+        """
+        if self._items is None:
+            return [response.body]
         try:
-            items = self._items.evaluate(activation(scope))
+            items = self._items.evaluate(activation(self._scope(facts, request, response)))
         except EvaluationError as error:
             raise RequestError(f"operations.{self.name}.result.items", error.message) from error
-        return [self._read({**scope, "item": item}) for item in items or []]
+        return list(items) if isinstance(items, list) else []
 
     def _read(self, names: dict[str, Any]) -> Found:
         scope = activation(names)

@@ -12,6 +12,7 @@ from intops_api.flow import ErrorPolicy
 from intops_runtime.core import episodes, retrying
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledSystem
+from intops_runtime.core.enrichment import COMPLETING, Enrichment, next_completion
 from intops_runtime.core.gates import Gate
 from intops_runtime.core.messages import Episode, Leased, Link, Message, Settlement, State
 from intops_runtime.core.requests import Difference, Found
@@ -51,8 +52,16 @@ def link_to(message: Message, shaped: Shaped, found: Found) -> Link:
         display_id=found.display_id,
         url=found.url,
         version=found.version,
-        agreed={"incident": shaped.incident, "record": shaped.record},
+        agreed=agreed_on(shaped),
     )
+
+
+def agreed_on(shaped: Shaped) -> dict[str, Any]:
+    """What both sides hold once this is written, and what enrichers said of it."""
+    agreed: dict[str, Any] = {"incident": shaped.incident, "record": shaped.record}
+    if shaped.enrichment.known:
+        agreed["enriched"] = dict(shaped.enrichment.known)
+    return agreed
 
 
 def done(
@@ -86,10 +95,47 @@ def changed(
     now: float,
 ) -> Settlement:
     """The linked record is as the incident is; that is what both sides have agreed on now."""
-    agreed = {"incident": shaped.incident, "record": shaped.record}
     after = episode_after(leased, decision.episode, now)
-    updated = replace(link, version=found.version, agreed=agreed)
+    updated = replace(link, version=found.version, agreed=agreed_on(shaped))
     return done(leased, how, link=updated, episode=after, attempt_id=attempt_id)
+
+
+def completed(
+    leased: Leased, ended: Settlement, enrichment: Enrichment, give_up_s: float, now: float
+) -> Settlement:
+    """The same settlement, to be taken up again if somebody who may know more has not answered.
+
+    A message that is being completed stays one until it is done, and was delivered whatever becomes of the rest.
+    """
+    message = leased.message
+    completing = message.stage == COMPLETING
+    if completing and ended.state in (State.WAITING, State.HELD):
+        return replace(ended, stage=COMPLETING)
+    if completing and ended.state in (State.DONE, State.DROPPED):
+        ended = replace(ended, state=State.DONE, stage="linked", reason="completed")
+    if ended.state is not State.DONE or not enrichment.missing:
+        return ended
+    if leased.links and not completing:
+        return ended  # the message that made the record is the one to be taken up
+    wait_s = next_completion(now - message.received_at, give_up_s)
+    if wait_s is None:
+        return replace(ended, reason="partial") if completing else ended
+    return replace(ended, held_for=enrichment.missing[0], due_at=now + wait_s)
+
+
+def still_incomplete(leased: Leased) -> Settlement:
+    """Nobody who was missing has answered: the record stays as it is."""
+    return Settlement(leased.message.id, State.DONE, "linked", "partial")
+
+
+def unenriched(leased: Leased, enrichment: Enrichment) -> Settlement:
+    """The Flow's policy has a person look where somebody does not answer."""
+    names = ", ".join(f'"{name}"' for name in enrichment.missing)
+    words = (
+        f"{names} did not answer in time, and the policy of enrichmentUnavailable is review. Retry it when they "
+        "answer again; nothing was sent."
+    )
+    return review(leased.message, "enrichmentUnavailable", words)
 
 
 def dropped(leased: Leased, decision: episodes.Drop, now: float) -> Settlement:
@@ -293,6 +339,8 @@ def moved(ended: Settlement, link: Link, now: float) -> Settlement:
 def expired(message: Message, policies: Mapping[str, ErrorPolicy], now: float) -> Settlement | None:
     """What the policy `expired` does to a message for which nothing was sent yet; None if it goes on."""
     policy = policies.get("expired")
+    if message.stage == COMPLETING:  # it was sent in time
+        return None
     if policy is None or policy.max_age is None or policy.strategy == "continue":
         return None
     age_s = now - message.received_at

@@ -3,12 +3,14 @@
 Pure. Called by the lane for every message, and by `intops test` and `intops explain` without a worker.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from intops_core.mapping import Mapped, Source
 from intops_runtime.core.compiled import CompiledPlan, CompiledTarget
+from intops_runtime.core.enrichment import NOT_ASKED, Enrichment
 from intops_runtime.core.messages import Link
 
 
@@ -25,6 +27,7 @@ class Shaped:
     target: CompiledTarget
     route: str
     started_at: float | None
+    enrichment: Enrichment = NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +40,44 @@ class Unshaped:
     """Binding that it was to be written to; empty where that was not yet known."""
 
 
-def shape(plan: CompiledPlan, key: str, event: dict[str, Any], stamp: str) -> Shaped | Unshaped:
-    """event → incident → route → native record. `stamp` is now, RFC 3339."""
-    result = plan.transform.apply(Source(event, None, {}, stamp))
+def shape(
+    plan: CompiledPlan,
+    key: str,
+    event: dict[str, Any],
+    stamp: str,
+    enrichment: Enrichment = NOT_ASKED,
+    linked: Collection[str] = (),
+) -> Shaped | Unshaped:
+    """event → incident → route → native record.
+
+    Args:
+        plan: What the Flow says.
+        key: Correlation key.
+        event: Canonical record as it came in.
+        stamp: Now, RFC 3339.
+        enrichment: What enrichers know of it.
+        linked: Connectors in which it has a record already; it stays there wherever the route leads now.
+    """
+    result = plan.transform.apply(Source(enrichment.over(event), None, {}, stamp))
     if not isinstance(result, Mapped):
         return Unshaped(result.message, result.path)
     incident = {**result.record, "correlationKey": key}
+    if plan.enrichers:
+        incident["enrichment"] = enrichment.told()
     route = plan.route(incident)
     if route is None:
         words = "No route matches this message. Let the last route of the Flow match everything."
         return Unshaped(words, "spec.routes")
     incident.update(route.set)
     target = plan.target_of(route)
+    if linked and target.binding.connector not in linked:
+        bound = (one for one in plan.targets.values() if one.binding.connector in linked)
+        target = next(bound, target)
     mapped = target.mapping.apply(Source(incident, None, {}, stamp))
     if not isinstance(mapped, Mapped):
         return Unshaped(mapped.message, mapped.path, target.binding.name)
     started = _epoch(event.get("startsAt"))
-    return Shaped(incident, mapped.record, mapped.record, target, route.name, started)
+    return Shaped(incident, mapped.record, mapped.record, target, route.name, started, enrichment)
 
 
 def change(shaped: Shaped, link: Link, fields: dict[str, Any], stamp: str) -> Shaped | Unshaped:

@@ -24,6 +24,7 @@ from support.runtime.decisions import decision
 from support.runtime.flows import EXAMPLE
 from support.runtime.status_watch import Said, StatusWatch, plain
 from support.runtime.worker_process import WorkerProcess
+from support.simulators.inventory import Inventory
 from support.simulators.register import CLIENT, Register
 
 FIRING = json.loads((EXAMPLE / "samples" / "01-firing.json").read_text(encoding="utf-8"))
@@ -38,6 +39,7 @@ class Stage(Bench):
     proxy: FaultProxy
     watch: StatusWatch
     decided: int = 0
+    inventory: Inventory | None = None
     crash: Path = field(default=Path("/nonexistent"))
     """A title written here brings the handling of that message down."""
 

@@ -262,6 +262,17 @@ def plan_for(
     """
     if isinstance(endpoint, int):
         endpoint = f"http://127.0.0.1:{endpoint}"
+    return make_plan(manifests_for(endpoint, errors, flow=flow, source=source))
+
+
+def manifests_for(
+    endpoint: str,
+    errors: dict[str, Any],
+    *,
+    flow: Change = lambda _: None,
+    source: Change = lambda _: None,
+) -> list[dict[str, Any]]:
+    """The manifests of `plan_for`."""
     manifests = example_manifests()
     desk = {"class": "register", "endpoint": endpoint, "config": {}}
     change(manifests, "Connector", "helpdesk", lambda spec: spec.update(desk))
@@ -270,4 +281,4 @@ def plan_for(
     change(manifests, "Mapping", "alertmanager-to-event", source)
     change(manifests, "Flow", "alerts-to-helpdesk", lambda spec: spec.update(errors=errors))
     change(manifests, "Flow", "alerts-to-helpdesk", flow)
-    return make_plan([*manifests, copy.deepcopy(REGISTER)])
+    return [*manifests, copy.deepcopy(REGISTER)]

@@ -377,7 +377,7 @@ def test_error_policies_are_merged_from_the_class_to_the_flow() -> None:
             "from model incident/v1 to class request-tracker (ticket)",
         ),
         ("target", "alertmanager-to-event", "the other from model incident/v1"),
-        ("notifier", "incident-to-helpdesk", 'Nothing is mapped for "chat"'),
+        ("notifier", "incident-to-helpdesk", 'No message is mapped for "chat"'),
     ],
 )
 def test_a_shadow_that_could_not_be_compared_is_refused_with_its_field(

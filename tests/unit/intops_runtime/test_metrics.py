@@ -5,7 +5,14 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from intops_api.report import ConnectorReport, PlanReport, ReportFlow, ShadowReport, StoreReport
+from intops_api.report import (
+    ConnectorReport,
+    EnrichmentReport,
+    PlanReport,
+    ReportFlow,
+    ShadowReport,
+    StoreReport,
+)
 from intops_runtime.metrics import METRICS, WorkerCollector
 
 FLOW = {"namespace": "itsm", "flow": "alerts"}
@@ -95,6 +102,7 @@ def test_every_metric_that_is_documented_is_shown_and_no_other() -> None:
             "last_delivered_at": "2026-11-25T12:00:00Z",
             "variants": {"prometheus": {"v4": 3}},
             "shadows": [SHADOW],
+            "enrichments": [EnrichmentReport(binding="ci", hit=3, error=1, incomplete=1)],
         }
     )
     shown = {name for name, _ in samples(full)}

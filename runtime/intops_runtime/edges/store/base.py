@@ -200,6 +200,14 @@ class Store(Protocol):
         """What waits out a back-off for a binding is due now."""
         ...
 
+    async def complete(self, binding: str, now: float, limit: int) -> int:
+        """Messages that were delivered without what a binding knows wait again, if due; returns how many."""
+        ...
+
+    async def incomplete(self) -> dict[str, int]:
+        """How many messages were delivered without what a binding knows, by binding."""
+        ...
+
     async def held_bindings(self) -> list[str]:
         """Bindings for which messages are held."""
         ...

@@ -17,6 +17,7 @@ from typing import Any, Final
 from intops_api.report import StoreReport
 from intops_runtime.core.messages import Accepted, Delivery, IntakeResult, Leased, Settlement
 from intops_runtime.edges.store import (
+    postgres_completions,
     postgres_deliveries,
     postgres_leasing,
     postgres_pruning,
@@ -346,6 +347,19 @@ class PostgresStore:
         self._see_open()
         hurry = Hurry(self._tenancy, binding, self._there(now))
         await self._keyed.run(postgres_leasing.hasten, hurry)
+
+    async def complete(self, binding: str, now: float, limit: int) -> int:
+        """See `base.Store`."""
+        self._see_open()
+        hurry = Hurry(self._tenancy, binding, self._there(now), limit)
+        count: int = await self._keyed.run(postgres_completions.take_up, hurry)
+        return count
+
+    async def incomplete(self) -> dict[str, int]:
+        """See `base.Store`."""
+        flow = self._number()
+        rows = await self._ask(lambda db: db.fetch(postgres_completions.HOW_MANY, flow))
+        return {row["held_for"]: row["n"] for row in rows}
 
     async def held_bindings(self) -> list[str]:
         """See `base.Store`."""

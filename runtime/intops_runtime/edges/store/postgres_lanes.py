@@ -77,7 +77,7 @@ SELECT extract(epoch FROM clock_timestamp())::float8 AS now,
   (SELECT json_object_agg(name, n) FROM (SELECT name, sum(n)::bigint AS n FROM intops.counters
     WHERE flow = $1 GROUP BY name) AS c) AS counts,
   (SELECT min(received_at) FROM intops.messages WHERE flow = $1
-    AND state IN ('waiting', 'held', 'sending')) AS oldest,
+    AND state IN ('waiting', 'held', 'sending') AND stage <> 'completing') AS oldest,
   (SELECT min(first.at) FROM generate_series(0, 255) AS each_of(lane) CROSS JOIN LATERAL (
     SELECT at FROM intops.deliveries WHERE flow = $1 AND lane = each_of.lane AND state = 'pending'
     ORDER BY id LIMIT 1) AS first) AS oldest_pending,

@@ -137,7 +137,13 @@ FROM unnest($1::int[], $2::bigint[], $3::text[], $4::float8[]) AS g(flow, id, ca
 WHERE m.flow = g.flow AND m.id = g.id
 """
 
-STEPS = (_V1, _V2, _V3, _V4)
+# What was delivered without all that could be known is found again.
+_V5 = """
+CREATE INDEX messages_incomplete ON intops.messages(flow, held_for, due_at, id)
+  WHERE state = 'done' AND held_for IS NOT NULL;
+"""
+
+STEPS = (_V1, _V2, _V3, _V4, _V5)
 VERSION = len(STEPS)
 _GROUPED_SINCE: Final = 4
 

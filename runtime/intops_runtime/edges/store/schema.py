@@ -96,7 +96,12 @@ ALTER TABLE links ADD COLUMN crc INTEGER;
 ALTER TABLE episodes ADD COLUMN crc INTEGER;
 """
 
-STEPS = (_V1, _V2, _V3, _V4)
+# What was delivered without all that could be known is found again.
+_V5 = """
+CREATE INDEX messages_incomplete ON messages(held_for, due_at, id) WHERE state = 'done' AND held_for IS NOT NULL;
+"""
+
+STEPS = (_V1, _V2, _V3, _V4, _V5)
 VERSION = len(STEPS)
 
 

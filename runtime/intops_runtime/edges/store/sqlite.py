@@ -33,7 +33,15 @@ from intops_runtime.core.messages import (
     Settlement,
 )
 from intops_runtime.core.pressure import pause_s
-from intops_runtime.edges.store import audits, deliveries, lanes, pruning, queries, reviews
+from intops_runtime.edges.store import (
+    audits,
+    completions,
+    deliveries,
+    lanes,
+    pruning,
+    queries,
+    reviews,
+)
 from intops_runtime.edges.store.base import Decisions, StoreError, StoreFull
 from intops_runtime.edges.store.opening import damaged, moment, open_file
 from intops_runtime.edges.store.tally import Tally
@@ -253,6 +261,16 @@ class SqliteStore:
     async def hasten(self, binding: str, now: float) -> None:
         """See `base.Store`."""
         await self._writer.run(lambda db: lanes.hasten(db, binding, now))
+
+    async def complete(self, binding: str, now: float, limit: int) -> int:
+        """See `base.Store`."""
+        return await self._writer.run(
+            lambda db: completions.take_up(db, self._tally, binding, now, limit)
+        )
+
+    async def incomplete(self) -> dict[str, int]:
+        """See `base.Store`."""
+        return await self._writer.run(completions.how_many)
 
     async def held_bindings(self) -> list[str]:
         """See `base.Store`."""

@@ -25,7 +25,7 @@ LOOK_EVERY_S = 0.5
 
 OLDEST: Final = (
     "SELECT min(received_at) FROM messages INDEXED BY messages_flight "
-    "WHERE state IN ('waiting', 'held', 'sending')"
+    "WHERE state IN ('waiting', 'held', 'sending') AND stage <> 'completing'"
 )
 PENDING: Final = "SELECT at FROM deliveries WHERE state = 'pending' ORDER BY id LIMIT 1"
 USED: Final = (
