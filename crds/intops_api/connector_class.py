@@ -143,6 +143,9 @@ class Capture(ApiModel):
     """CEL over `object`, `payload`, `headers` that is equal for two copies of one message."""
     delivery_header: str | None = Field(default=None, max_length=128)
     """Header that is equal for two copies of one delivery."""
+    origin: Expression | None = None
+    """CEL over `object`, `payload`, `headers` for the correlation key that a record carries, where this system tells
+    of its records: what intops has written itself and comes back is dropped as `echo`."""
     payload_fields: dict[str, FieldSchema] = Field(default_factory=dict, max_length=256)
     """Fields of the payload around the items."""
     max_body_bytes: int = Field(default=1048576, ge=1024, le=16777216)

@@ -119,6 +119,7 @@ class _Expressions:
             item: Variables = {**split, "object": Record(schema.fields, open=schema.open)}
             known = (f"{key}/item", item)
             yield from self.one(capture.delivery_id, "spec.capture.deliveryId", known, "string")
+            yield from self.one(capture.origin, "spec.capture.origin", known)
         yield from field_breaches(capture.payload_fields, "spec.capture.payloadFields")
 
     def operation(self, operation: Operation, name: str) -> Iterator[Breach]:

@@ -47,6 +47,8 @@ class CompiledSource:
     delivery_id: Program | None
     mapping: CompiledMapping
     max_depth: int
+    origin: Program | None = None
+    """Reads the correlation key that a record carries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +259,7 @@ def _source(plan: FlowPlan, binding: PlanBinding, target: Record) -> CompiledSou
             source_name="object",
         ),
         capture.max_depth,
+        compile_expression(capture.origin, ITEM_NAMES) if capture.origin else None,
     )
 
 

@@ -17,7 +17,7 @@ from intops_core.expressions import EvaluationError, activation
 from intops_core.mapping import LeftOut, Mapped, Source
 from intops_runtime.core.compiled import CompiledPlan, CompiledSource
 from intops_runtime.core.drift import DriftWatch
-from intops_runtime.core.keys import correlation_key
+from intops_runtime.core.keys import correlation_key, key_in
 from intops_runtime.core.messages import LEFT_OUT, Delivery, IntakeResult, NewMessage, State
 
 # A dedup id is an index key; longer ones are hashed.
@@ -127,6 +127,13 @@ def messages_of(
     A second one is the question that it leaves to a person. `stamp` is now, RFC 3339.
     """
     dedup = _dedup(source, delivery.headers, item, payload)
+    ours = _origin(source, delivery.headers, item, payload)
+    if ours is not None:
+        yield NewMessage(
+            item=index, key=ours, dedup=dedup, state=State.DROPPED, stage="recognised", reason="echo",
+            plan_hash=plan.plan.hash, record=None, original=item,
+        )  # fmt: skip
+        return
     result = source.mapping.apply(Source(item, payload, delivery.headers, stamp))
     if watch is not None:
         watch.observe(item, payload, result, delivery.at)
@@ -184,6 +191,19 @@ def _question(
         path=left_out[0].path,
         reason=LEFT_OUT,
     )
+
+
+def _origin(
+    source: CompiledSource, headers: Mapping[str, str], item: Any, payload: Any
+) -> str | None:
+    """The correlation key that a record of ours carries: telling of it again would go round in circles."""
+    if source.origin is None:
+        return None
+    scope = activation({"object": item, "payload": payload, "headers": dict(headers)})
+    try:
+        return key_in(source.origin.evaluate(scope))
+    except EvaluationError:
+        return None  # a record without that field is not ours
 
 
 def _dedup(

@@ -5,11 +5,24 @@ otherwise make a second ticket. Used by intake and by the lane.
 """
 
 import hashlib
+import re
 
 # 100: ServiceNow's correlation_id is the shortest field that must hold the key.
 MAX_LENGTH = 100
 _DIGITS = "abcdefghijklmnopqrstuvwxyz234567"  # base32 (RFC 4648), in lower case
 _PAIRS = [one + other for one in _DIGITS for other in _DIGITS]
+
+_KEY = re.compile(r"iop1:[a-z2-7]{32}")
+
+
+def key_in(value: object) -> str | None:
+    """The correlation key that a value is or holds, whichever Flow or cluster it comes from; None if there is none.
+
+    >>> key_in("[iop1:oflqlsrjnru3ejgdpflketq5sx3g3in2]"), key_in("INC0010001"), key_in(None)
+    ('iop1:oflqlsrjnru3ejgdpflketq5sx3g3in2', None, None)
+    """
+    found = _KEY.search(value) if isinstance(value, str) else None
+    return found[0] if found else None
 
 
 def correlation_key(namespace: str, connector: str, model: str, engine_key: str) -> str:

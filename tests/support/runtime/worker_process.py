@@ -150,9 +150,13 @@ class WorkerProcess:
 
     def report(self) -> PlanReport:
         """What the worker says about its first plan."""
+        return self.reports()[0]
+
+    def reports(self) -> list[PlanReport]:
+        """What the worker says about each of its plans."""
         answer = httpx.get(f"http://127.0.0.1:{self.operations_port}/report", timeout=10.0)
         plans: list[dict[str, Any]] = answer.raise_for_status().json()["plans"]
-        return PlanReport.model_validate(plans[0])
+        return [PlanReport.model_validate(plan) for plan in plans]
 
     def plans(self) -> int:
         """How many plans it has."""
