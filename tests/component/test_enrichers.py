@@ -67,7 +67,11 @@ async def test_what_the_inventory_knows_decides_impact_and_team() -> None:
         await run.stage.fire("a", FIRES)
         await run.stage.comes_to("a", "done")
         case = run.case("a")
-        assert (case["service"], case["impact"], case["team"]) == ("payments", "medium", "Payments")
+        assert (case["service"], case["impact"], case["team"]) == (
+            "payments",
+            "medium",
+            "Payments-L2",
+        )
         assert case["context"] == "complete"
 
 
@@ -78,7 +82,7 @@ async def test_nothing_is_guessed_where_none_or_several_fit(items: list[dict[str
         run.inventory.items = items
         await run.stage.fire("a", FIRES)
         await run.stage.comes_to("a", "done")
-        assert (run.case("a")["context"], run.case("a")["team"]) == ("complete", "Desk")
+        assert (run.case("a")["context"], run.case("a")["team"]) == ("complete", "Service-Desk")
         (asked,) = run.stage.worker.report().enrichments
         assert (asked.missing, asked.hit, asked.incomplete) == (1, 0, 0)
 
@@ -100,7 +104,7 @@ async def test_an_outage_of_the_inventory_delays_no_incident_and_is_made_up_for(
             assert (case["context"], case["service"], case["impact"]) == (
                 "complete", "payments", "medium",
             )  # fmt: skip
-            assert case["team"] == "Desk"
+            assert case["team"] == "Service-Desk"
         said = await run.stage.watch.condition(ConditionType.READY, "True")
         assert '"ci"' not in said.words
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from support.peers.request_tracker import RequestTracker
 from support.peers.roundup import Roundup
 from support.runtime.flows import EXAMPLE, change, example_manifests, make_plan
 from support.runtime.worker_process import WorkerProcess
+from support.simulators.inventory import asking, on_db01, serving
 
 pytestmark = [pytest.mark.component, pytest.mark.peers]
 
@@ -113,6 +115,39 @@ def test_a_recovery_resolves_the_ticket(desk: RequestTracker, worker: WorkerProc
     worker.wait_drained()
 
     assert sorted(t["Status"] for t in keyed(desk)[before:]) == ["new", "resolved"]
+
+
+async def test_a_ticket_that_was_made_without_the_inventory_is_completed_by_it(
+    desk: RequestTracker,
+) -> None:
+    """The ticket is there in time and says what is not known; later its fields say it, and nobody made a second."""
+    before = len(await asyncio.to_thread(keyed, desk))
+    secrets = {
+        "alertmanager-token": {"token": SOURCE_TOKEN}, "helpdesk-token": {"token": desk.token},
+    }  # fmt: skip
+    manifests = example_manifests()
+    change(manifests, "Connector", "helpdesk", lambda spec: spec.update(endpoint=desk.url))
+    async with serving() as inventory:
+        inventory.status = 503
+        plan = make_plan(asking(manifests, inventory.url))
+        with WorkerProcess(plan, secrets=secrets) as worker:
+            worker.start()
+            await asyncio.to_thread(worker.wait_ready)
+            await asyncio.to_thread(post, worker, plan, on_db01(webhook(FIRING, "enriched")))
+            await asyncio.to_thread(worker.wait_drained)
+            (made,) = (await asyncio.to_thread(keyed, desk))[before:]
+            assert "Service" not in {k for k, v in made["CustomFields"].items() if v}
+
+            inventory.status = 200
+
+            def completed() -> bool:
+                (now,) = keyed(desk)[before:]
+                return bool(now["CustomFields"].get("Service") == "payments")
+
+            await asyncio.to_thread(wait_until, completed, what="the service", timeout_s=90)
+            report = await asyncio.to_thread(worker.wait_drained)
+            assert (report.store.review, report.store.imbalance) == (0, 0)
+            assert report.store.done == 2
 
 
 def test_a_field_that_the_desk_does_not_keep_is_told_to_a_person(

@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from intops_api.plan import FlowPlan
-from support.runtime.flows import Change, change, make_plan
+from support.runtime.flows import change, make_plan
 from support.simulators.register import manifests_for
 
 INVENTORY: dict[str, Any] = {
@@ -100,21 +100,17 @@ def plan_with_inventory(
         spec["fields"] += copy.deepcopy(MORE_RULES)
 
     change(manifests, "Mapping", "incident-to-helpdesk", more)
-    change(manifests, "Flow", "alerts-to-helpdesk", _asks_the_inventory(binding or {}))
-    manifests += [copy.deepcopy(INVENTORY), connector(inventory, manifests[0])]
-    return make_plan(manifests)
+    return make_plan(asking(manifests, inventory, **(binding or {})))
 
 
-def _asks_the_inventory(more: dict[str, Any]) -> Change:
+def asking(manifests: list[dict[str, Any]], inventory: str, **binding: Any) -> list[dict[str, Any]]:
+    """The manifests of the first example with the inventory as enricher `ci` of the Flow."""
+
     def how(spec: dict[str, Any]) -> None:
-        spec["roles"]["enricher"] = [{"name": "ci", "connector": "cmdb", **more}]
-        payments = {
-            "name": "payments", "when": 'incident.service == "payments"',
-            "set": {"assignmentGroup": "Payments"},
-        }  # fmt: skip
-        spec["routes"] = [payments, {"name": "default", "set": {"assignmentGroup": "Desk"}}]
+        spec["roles"]["enricher"] = [{"name": "ci", "connector": "cmdb", **binding}]
 
-    return how
+    change(manifests, "Flow", "alerts-to-helpdesk", how)
+    return [*manifests, copy.deepcopy(INVENTORY), connector(inventory, manifests[0])]
 
 
 def connector(endpoint: str, beside: dict[str, Any]) -> dict[str, Any]:
