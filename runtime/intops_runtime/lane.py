@@ -10,15 +10,14 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from intops_api.common import duration_s
+from intops_runtime.attempts import Attempts
 from intops_runtime.core import episodes, settling
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledPlan
 from intops_runtime.core.enrichment import COMPLETING, Enrichment
 from intops_runtime.core.failpoints import reach
-from intops_runtime.core.keys import idempotency_key
 from intops_runtime.core.messages import Attempt, Leased, Link, Message, Settlement, State
 from intops_runtime.core.refusals import RefusalWatch
 from intops_runtime.core.requests import CompiledOperation, Facts, Found
@@ -26,7 +25,7 @@ from intops_runtime.core.shaping import Shaped, Unshaped, change, shape
 from intops_runtime.edges.store.base import Store
 from intops_runtime.enriching import Enricher, heard
 from intops_runtime.reading import RecordReader
-from intops_runtime.target import Answer, Target
+from intops_runtime.target import Target
 
 # How long a clock of a source may differ from ours; an episode younger than the store by more than
 # this cannot have a record that somebody else made.
@@ -35,15 +34,12 @@ CLOCK_MARGIN_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What a lane works with. `opened_at` is when this process opened the store (monotonic seconds)."""
+    """What a lane works with."""
 
     plan: CompiledPlan
     store: Store
     targets: dict[str, Target]
-    opened_at: float
-    ended_unknown: dict[int, float]
-    """Attempt id → since when nothing more can come of it (monotonic seconds), infinite where its effect is known
-    and only looked for; attempts of this process only."""
+    attempts: Attempts
     refusals: Mapping[str, RefusalWatch]
     """What is seen of refused writes, by target."""
     enrichers: Mapping[str, Enricher]
@@ -124,9 +120,11 @@ class Lane:
                 return found
         headers = {}
         if create.spec.idempotency.style == "header" and create.spec.idempotency.header:
-            headers[create.spec.idempotency.header] = self._idempotency_key(message, "create")
-        attempt_id = await self._intend(leased, target, "create")
-        answer = await self._write(attempt_id, message, target, create, facts, headers)
+            headers[create.spec.idempotency.header] = self.attempts.idempotency_key(
+                message, "create"
+            )
+        attempt_id = await self.attempts.intend(leased, target, "create")
+        answer = await self.attempts.write(attempt_id, message, target, create, facts, headers)
         if isinstance(answer, Failure):
             if answer.error_class == "duplicate":
                 return await self._adopt(
@@ -169,11 +167,11 @@ class Lane:
             )  # fmt: skip
         if attempt is None:
             return None
-        wait_s = lookup.settle_s - self._ended_for_s(leased, attempt)
+        wait_s = lookup.settle_s - self.attempts.ended_for_s(leased, attempt)
         if wait_s > 0:
             due = time.time() + min(wait_s, max(0.2, lookup.settle_s / 5))
             return Settlement(message.id, State.WAITING, "act", "lookingUp", due_at=due)
-        await self._close(attempt.id, "absent", {"lookup": "nothing found"})
+        await self.attempts.close(attempt.id, "absent", {"lookup": "nothing found"})
         return None
 
     async def _adopt(
@@ -198,7 +196,7 @@ class Lane:
                 how="adopted",
             )  # fmt: skip
         if ours is not None:
-            await self._close(attempt_id, "refused", failure.evidence())
+            await self.attempts.close(attempt_id, "refused", failure.evidence())
             return ours
         if message.tries < settling.UNKNOWN_LOOKUPS:
             # Its search may lag behind its constraint.
@@ -237,65 +235,13 @@ class Lane:
             )
             ended = settling.Outcome(attempt.id, "unknown")
             return settling.review(message, "timeout", words, ended=ended)
-        await self._close(attempt.id, "repeated", {"delivery": "atLeastOnce"})
+        await self.attempts.close(attempt.id, "repeated", {"delivery": "atLeastOnce"})
         return None
-
-    def _ended_for_s(self, leased: Leased, attempt: Attempt) -> float:
-        """For how long nothing more can have come of an attempt: it was given up, or its process lost the lane.
-
-        By the steady clock: a wall clock that is put forward must not end a look-up before its time.
-        """
-        now, ended = time.monotonic(), self.ended_unknown.get(attempt.id)
-        if ended is not None:
-            return now - ended
-        open_s = now - self.opened_at
-        return min(open_s, time.time() - leased.since) if leased.since else open_s
-
-    async def _intend(self, leased: Leased, target: Target, step: str) -> int:
-        message = leased.message
-        attempt_id = await self.store.intend(
-            message.id,
-            step,
-            target.name,
-            self._idempotency_key(message, step),
-            self.plan.plan.hash,
-            time.time(),
-        )
-        reach("K14")
-        return attempt_id
-
-    async def _write(
-        self,
-        attempt_id: int,
-        message: Message,
-        target: Target,
-        operation: CompiledOperation,
-        facts: Facts,
-        headers: Mapping[str, str],
-    ) -> Answer | Failure:
-        """Send the request of an attempt. However it ends, from then on nothing more can come of it."""
-        try:
-            return await target.call(
-                operation, facts, headers=headers, before=self._still_ours(message)
-            )
-        finally:
-            self.ended_unknown[attempt_id] = time.monotonic()
-
-    async def _close(self, attempt_id: int, outcome: str, evidence: dict[str, Any]) -> None:
-        await self.store.close_attempt(attempt_id, outcome, evidence, time.time())
-        self.ended_unknown.pop(attempt_id, None)
-
-    def _idempotency_key(self, message: Message, step: str) -> str:
-        return idempotency_key(self.store.store_id, message.id, message.received_at, step)
 
     def _reader(self, message: Message, target: Target) -> RecordReader:
         return RecordReader(
             target, message, lambda failure: self._failed(message, target, None, failure)
         )
-
-    def _still_ours(self, message: Message) -> Callable[[], None]:
-        """To be called at the last moment before a write: it must not be sent once the lane is lost."""
-        return lambda: self.store.check(message.id)
 
     async def _confirm(
         self,
@@ -318,7 +264,7 @@ class Lane:
             if isinstance(read, Failure):
                 # The write itself is done, so it is looked for until it is found; it is never made again.
                 if attempt_id is not None:
-                    self.ended_unknown[attempt_id] = math.inf
+                    self.attempts.ended_unknown[attempt_id] = math.inf
                 return self._failed(message, target, None, read)
             seen, differences = read
             link = replace(link, version=seen.version or link.version)
@@ -368,12 +314,12 @@ class Lane:
                 return settling.changed(
                     leased, changed, link, read[0], attempt.id, decision, "found", time.time()
                 )
-            await self._close(attempt.id, "absent", {"readBack": "not written"})
+            await self.attempts.close(attempt.id, "absent", {"readBack": "not written"})
         headers = await self._reader(message, target).edition(operation, facts)
         if isinstance(headers, Settlement):
             return headers
-        attempt_id = await self._intend(leased, target, decision.operation)
-        answer = await self._write(attempt_id, message, target, operation, facts, headers)
+        attempt_id = await self.attempts.intend(leased, target, decision.operation)
+        answer = await self.attempts.write(attempt_id, message, target, operation, facts, headers)
         if isinstance(answer, Failure):
             return self._failed(message, target, attempt_id, answer)
         found = answer.found
@@ -403,13 +349,13 @@ class Lane:
             return settling.review(message, "schemaDrift", "the class has no operation comment")
         if leased.open_attempt is not None:
             # A comment cannot be looked up; said twice is better than not said.
-            await self._close(leased.open_attempt.id, "repeated", {})
+            await self.attempts.close(leased.open_attempt.id, "repeated", {})
         facts = Facts(target.compiled.binding.config, {}, message.key, link.names(), decision.text)
         headers = await self._reader(message, target).edition(operation, facts)
         if isinstance(headers, Settlement):
             return headers
-        attempt_id = await self._intend(leased, target, "comment")
-        answer = await self._write(attempt_id, message, target, operation, facts, headers)
+        attempt_id = await self.attempts.intend(leased, target, "comment")
+        answer = await self.attempts.write(attempt_id, message, target, operation, facts, headers)
         if isinstance(answer, Failure):
             return self._failed(message, target, attempt_id, answer)
         after = settling.episode_after(leased, decision.episode, time.time())

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from intops_api.report import Finding
+from intops_runtime.attempts import Attempts
 from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
 from intops_runtime.core.crashes import Crashes
 from intops_runtime.core.decisions import Applied
@@ -319,10 +320,12 @@ class PlanRunner:
     async def _turn(self, leased: Leased) -> Settlement | None:
         """One turn of a message; None where it was given back without one."""
         number = leased.message.id
+        attempts = Attempts(
+            self.store, self.compiled.plan.hash, self.opened_at, self._ended_unknown
+        )
         lane = Lane(
-            self.compiled, self.store, self._targets, self.opened_at, self._ended_unknown,
-            self._refusals, self._enrichers,
-        )  # fmt: skip
+            self.compiled, self.store, self._targets, attempts, self._refusals, self._enrichers
+        )
         try:
             return await Watched(self._black_box.computing("message", number), lane.run(leased))
         except asyncio.CancelledError:
