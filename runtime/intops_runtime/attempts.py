@@ -25,8 +25,7 @@ class Attempts:
     plan_hash: str
     opened_at: float
     ended_unknown: dict[int, float]
-    """Attempt id → since when nothing more can come of it (monotonic seconds), infinite where its effect is known
-    and only looked for; attempts of this process only."""
+    """Attempt id → since when nothing more can come of it (monotonic seconds); attempts of this process only."""
 
     async def intend(self, leased: Leased, target: Target, step: str) -> int:
         message = leased.message

@@ -5,7 +5,6 @@ An intent is stored before each write and its outcome after; an attempt without 
 before anything is repeated. One module, because every step of a turn shares that one rule about attempts.
 """
 
-import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -78,14 +77,19 @@ class Lane:
         if foreign is not None:
             return foreign
         link = next((known for known in leased.links if known.connector == connector), None)
-        decision = episodes.decide(
-            message.record or {},
-            shaped.incident,
-            episode=leased.episode,
-            link=link,
-            closure=self.plan.plan.closure,
-            transitions=self.plan.transitions,
-            completing=message.stage == COMPLETING,
+        unread = link if message.stage == settling.CONFIRMING else None
+        decision = (
+            episodes.Create()
+            if unread is not None
+            else episodes.decide(
+                message.record or {},
+                shaped.incident,
+                episode=leased.episode,
+                link=link,
+                closure=self.plan.plan.closure,
+                transitions=self.plan.transitions,
+                completing=message.stage == COMPLETING,
+            )
         )
         if isinstance(decision, episodes.Drop):
             return settling.dropped(leased, decision, time.time())
@@ -96,6 +100,13 @@ class Lane:
                 return _held(message, target)
             target.budget.note(time.monotonic(), retry=message.tries > 0)
             match decision:
+                case episodes.Create(episode=state) if unread is not None:
+                    attempt = leased.open_attempt
+                    found = Found(unread.native_id, unread.display_id, unread.url, unread.version)
+                    return await self._confirm(
+                        leased, shaped, target, target.operation("create"), found,
+                        attempt.id if attempt else None, state, how="created",
+                    )  # fmt: skip
                 case episodes.Create(episode=state):
                     return await self._create(leased, shaped, target, state)
                 case episodes.Change():
@@ -262,10 +273,8 @@ class Lane:
             facts = Facts(target.compiled.binding.config, shaped.written, message.key, link.names())
             read = await target.read_back(operation, facts)
             if isinstance(read, Failure):
-                # The write itself is done, so it is looked for until it is found; it is never made again.
-                if attempt_id is not None:
-                    self.attempts.ended_unknown[attempt_id] = math.inf
-                return self._failed(message, target, None, read)
+                # The write itself is done: what is left to do is to read it, and nothing is made again.
+                return settling.unread(self._failed(message, target, None, read), link)
             seen, differences = read
             link = replace(link, version=seen.version or link.version)
             if differences:

@@ -18,6 +18,8 @@ from intops_runtime.core.messages import Episode, Leased, Link, Message, Settlem
 from intops_runtime.core.requests import Difference, Found
 from intops_runtime.core.shaping import Shaped
 
+CONFIRMING = "confirming"
+"""Stage of a message whose record is made and linked, and could not be read back yet."""
 # Writes with an unknown effect that are looked up before a person is asked.
 UNKNOWN_LOOKUPS = 3
 
@@ -109,23 +111,24 @@ def completed(
     """
     message = leased.message
     completing = message.stage == COMPLETING
-    if completing and ended.state in (State.WAITING, State.HELD):
-        return replace(ended, stage=COMPLETING)
+    if message.stage in (COMPLETING, CONFIRMING) and ended.state in (State.WAITING, State.HELD):
+        return replace(ended, stage=message.stage)
     if completing and ended.state in (State.DONE, State.DROPPED):
-        ended = replace(ended, state=State.DONE, stage="linked", reason="completed")
+        how = "partial" if enrichment.missing else "completed"
+        ended = replace(ended, state=State.DONE, stage="linked", reason=how)
     if ended.state is not State.DONE or not enrichment.missing:
         return ended
-    if leased.links and not completing:
+    if leased.links and message.stage not in (COMPLETING, CONFIRMING):
         return ended  # the message that made the record is the one to be taken up
     wait_s = next_completion(now - message.received_at, give_up_s)
     if wait_s is None:
-        return replace(ended, reason="partial") if completing else ended
+        return ended
     return replace(ended, held_for=enrichment.missing[0], due_at=now + wait_s)
 
 
-def still_incomplete(leased: Leased) -> Settlement:
-    """Nobody who was missing has answered: the record stays as it is."""
-    return Settlement(leased.message.id, State.DONE, "linked", "partial")
+def unread(ended: Settlement, link: Link) -> Settlement:
+    """The record is there and could not be read back yet: it is linked, and read again."""
+    return replace(ended, stage=CONFIRMING, link=link)
 
 
 def unenriched(leased: Leased, enrichment: Enrichment) -> Settlement:
