@@ -15,7 +15,6 @@ from intops_core.mapping import Mapped, Source
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledEnricher, CompiledPlan
 from intops_runtime.core.enrichment import (
-    COMPLETING,
     NOT_ASKED,
     STALE_S,
     Answers,
@@ -23,10 +22,12 @@ from intops_runtime.core.enrichment import (
     question_of,
     remembered,
 )
-from intops_runtime.core.messages import Leased
+from intops_runtime.core.messages import COMPLETING, Leased
 from intops_runtime.core.reporting import rfc3339
 from intops_runtime.core.requests import Facts, RequestError
 from intops_runtime.target import Target
+
+GRACE_S = 0.25
 
 
 class Enricher:
@@ -90,8 +91,10 @@ class Enricher:
     async def _look_up(self, question: str, facts: Facts, stamp: str) -> dict[str, Any] | Failure:
         if not self.target.gate.admits(time.monotonic()):
             return Failure("enrichmentUnavailable", self.target.gate.detail or "not asked", "gate")
+        # The request has a deadline of its own, which its gate hears of; ours ends the wait for a slot.
+        longest_s = self.compiled.timeout_s + GRACE_S
         try:
-            async with asyncio.timeout(self.compiled.timeout_s), self.target.turn():
+            async with asyncio.timeout(longest_s), self.target.turn():
                 answer = await self.target.call(self.compiled.lookup, facts)
         except TimeoutError:
             words = f"no answer within {self.compiled.timeout_s:g} s"
@@ -138,6 +141,14 @@ class Enricher:
         await self.target.close()
 
 
+def first_able(enrichers: Mapping[str, Enricher], missing: Iterable[str]) -> str | None:
+    """The first of those who are missing that can be asked at the moment."""
+    now = time.monotonic()
+    return next(
+        (n for n in missing if n in enrichers and enrichers[n].target.gate.admits(now)), None
+    )
+
+
 _SAYS_NOTHING_NEW = frozenset({"resolved", "heartbeat", "suppressed"})
 
 
@@ -161,6 +172,9 @@ async def heard(
         return Enrichment({n: known[n] for n in plan.enrichers if n in known}, now.missing)
     if record.get("state") in _SAYS_NOTHING_NEW or message.stage == COMPLETING:
         return NOT_ASKED
+    if leased.open_attempt is not None:
+        # What it was sent with is not known any more, so it is completed once it is found or made.
+        return Enrichment({}, tuple(plan.enrichers))
     return await enrich(enrichers, record, stamp, plan.enrichers)
 
 

@@ -15,14 +15,23 @@ from intops_runtime.attempts import Attempts
 from intops_runtime.core import episodes, settling
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledPlan
-from intops_runtime.core.enrichment import COMPLETING, Enrichment
+from intops_runtime.core.enrichment import Enrichment
 from intops_runtime.core.failpoints import reach
-from intops_runtime.core.messages import Attempt, Leased, Link, Message, Settlement, State
+from intops_runtime.core.messages import (
+    COMPLETING,
+    CONFIRMING,
+    Attempt,
+    Leased,
+    Link,
+    Message,
+    Settlement,
+    State,
+)
 from intops_runtime.core.refusals import RefusalWatch
 from intops_runtime.core.requests import CompiledOperation, Facts, Found
-from intops_runtime.core.shaping import Shaped, Unshaped, change, shape
+from intops_runtime.core.shaping import Shaped, Unshaped, change, home_of, shape
 from intops_runtime.edges.store.base import Store
-from intops_runtime.enriching import Enricher, heard
+from intops_runtime.enriching import Enricher, first_able, heard
 from intops_runtime.reading import RecordReader
 from intops_runtime.target import Target
 
@@ -57,27 +66,34 @@ class Lane:
         enrichment = await heard(self.plan, self.enrichers, leased, stamp)
         if enrichment.missing:
             policy = self.plan.policies["enrichmentUnavailable"]
-            if policy.strategy == "review" and not leased.links:
+            fresh = not leased.links and leased.open_attempt is None
+            if policy.strategy == "review" and fresh:
                 return settling.unenriched(leased, enrichment)
         give_up_s = duration_s(self.plan.policies["enrichmentUnavailable"].max_age or "0s")
         ended = await self._deliver(leased, enrichment, stamp)
-        return settling.completed(leased, ended, enrichment, give_up_s, time.time())
+        ask = first_able(self.enrichers, enrichment.missing)
+        return settling.completed(leased, ended, enrichment, give_up_s, time.time(), ask)
 
     async def _deliver(self, leased: Leased, enrichment: Enrichment, stamp: str) -> Settlement:
         """Shape what is known and do what it asks for."""
         message = leased.message
-        linked = [known.connector for known in leased.links]
-        shaped = shape(self.plan, message.key, message.record or {}, stamp, enrichment, linked)
+        home = home_of(self.plan, leased)
+        shaped = shape(self.plan, message.key, message.record or {}, stamp, enrichment, home)
         reach("K13")
         if isinstance(shaped, Unshaped):
             return settling.review(message, "validation", shaped.message, path=shaped.path)
         target = self.targets[shaped.target.binding.name]
         connector = target.compiled.binding.connector
+        attempt = leased.open_attempt
+        if attempt is not None and attempt.step == "create" and attempt.binding != target.name:
+            return settling.unbound(leased, attempt)
         foreign = settling.foreign(leased, connector)
         if foreign is not None:
             return foreign
-        link = next((known for known in leased.links if known.connector == connector), None)
-        unread = link if message.stage == settling.CONFIRMING else None
+        links = [known for known in leased.links if known.connector == connector]
+        own = (known for known in links if known.binding == target.name)
+        link = next(own, links[0] if links else None)
+        unread = link if message.stage == CONFIRMING else None
         decision = (
             episodes.Create()
             if unread is not None
@@ -277,6 +293,9 @@ class Lane:
                 return settling.unread(self._failed(message, target, None, read), link)
             seen, differences = read
             link = replace(link, version=seen.version or link.version)
+            if how == "found" and shaped.enrichment.missing:
+                # It may have been sent with more than is known now; what it says is what both hold.
+                link, differences = settling.as_it_reads(link, differences), []
             if differences:
                 return settling.not_kept(
                     leased,
@@ -375,6 +394,9 @@ class Lane:
     ) -> Settlement:
         if attempt_id is not None and target.name in self.refusals:
             self.refusals[target.name].note(failure, message.record or {}, time.time())
+        if message.stage == COMPLETING:
+            # It was delivered in time; only how often it is tried counts.
+            message = replace(message, received_at=time.time())
         return settling.after_failure(
             message,
             failure,

@@ -72,7 +72,7 @@ def _here(
         newest["record_values"],
         rfc3339(time.time()) or "",
         remembered(link["agreed"], runner.compiled.enrichers),
-        (link["connector"],),
+        link["binding"],
     )
     if not isinstance(shaped, Shaped) or shaped.target.binding.name != link["binding"]:
         return None

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from intops_api.report import Finding
 from intops_runtime.attempts import Attempts
@@ -15,9 +16,16 @@ from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
 from intops_runtime.core.crashes import Crashes
 from intops_runtime.core.decisions import Applied
 from intops_runtime.core.drift import DriftWatch, told
-from intops_runtime.core.enrichment import COMPLETING
 from intops_runtime.core.failpoints import reach
-from intops_runtime.core.messages import Accepted, IntakeResult, Leased, Settlement, State
+from intops_runtime.core.messages import (
+    COMPLETING,
+    PASSED_ON,
+    Accepted,
+    IntakeResult,
+    Leased,
+    Settlement,
+    State,
+)
 from intops_runtime.core.refusals import refusal_watches
 from intops_runtime.core.shadowing import Trial
 from intops_runtime.edges.black_box import BlackBox, Watched
@@ -339,7 +347,9 @@ class PlanRunner:
         except Exception as error:  # one bad message must not stop the others
             data = {"flow": "/".join(self.flow), "message": number}
             log.error("handling a message crashed", exc_info=error, extra={"data": data})
-            return self._crashes.crashed(number, type(error).__name__, time.time())
+            crashed = self._crashes.crashed(number, type(error).__name__, time.time())
+            stage = leased.message.stage
+            return replace(crashed, stage=stage) if stage in PASSED_ON else crashed
         return None
 
     async def _settle(self, leased: Leased, settlement: Settlement) -> None:
@@ -384,9 +394,12 @@ class PlanRunner:
                 continue
             with contextlib.suppress(*PASSING):
                 counts = await self.store.incomplete()
-                for name, enricher in list(self._enrichers.items()):
+                for name, enricher in self._enrichers.items():
                     enricher.incomplete = counts.get(name, 0)
-                    if enricher.incomplete and enricher.target.gate.admits(time.monotonic()):
+                for name in counts:
+                    # Who is bound no longer is waited for no longer; the others are asked.
+                    known = self._enrichers.get(name)
+                    if known is None or known.target.gate.admits(time.monotonic()):
                         await self.store.complete(name, time.time(), COMPLETE_BATCH)
                         self._due.set()
 

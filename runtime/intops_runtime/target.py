@@ -165,18 +165,23 @@ class Target:
     def leave(self) -> None:
         """See turn."""
         self._running -= 1
-        if self._waiting and not (waiter := self._waiting.popleft()).done():
-            waiter.set_result(None)
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                break
 
     async def _slot_may_be_free(self) -> None:
         """Until somebody leaves, or for a moment: a ramp raises the limit without anybody leaving."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(RAMP_LOOK_S):
-                await waiter
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RAMP_LOOK_S):
+                    await waiter
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
 
     async def _pace(self) -> None:
         now = time.monotonic()
@@ -184,7 +189,11 @@ class Target:
         slot = max(self._next_slot_at, now - interval * 4)  # a burst of four after a pause
         self._next_slot_at = slot + interval
         if slot > now:
-            await asyncio.sleep(slot - now)
+            try:
+                await asyncio.sleep(slot - now)
+            except BaseException:
+                self._next_slot_at -= interval  # whoever gives up must not use up the rate
+                raise
 
     def operation(self, name: str) -> CompiledOperation | None:
         """The class's operation of that name, if it has one."""

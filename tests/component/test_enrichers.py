@@ -184,6 +184,35 @@ async def test_a_completion_that_the_desk_does_not_take_waits_like_any_write() -
         assert (message["state"], message["reason"]) == ("done", "completed")
 
 
+async def test_a_create_that_nobody_answered_is_found_and_then_completed() -> None:
+    """What it was sent with is not known, so the inventory, back by then, completes what was found."""
+    async with enriched() as run:
+        run.inventory.status = 503
+        run.stage.register.hang_after_work = 1
+        await run.stage.fire("a", FIRES)
+        await run.becomes(lambda: bool(run.stage.register.cases), "the case is made")
+        run.inventory.status = 200
+        await run.completed(1)
+        assert len(run.stage.register.cases) == 1
+        assert (run.case("a")["context"], run.case("a")["service"]) == ("complete", "payments")
+        transitions = [c["reason"] for c in (await run.stage.told("a"))["transitions"]]
+        assert "found" in transitions
+
+
+async def test_a_completion_that_the_desk_refuses_is_completed_when_a_person_retries_it() -> None:
+    """In review it is still a completion: the retry adds what is known instead of being dropped as a repeat."""
+    async with enriched() as run:
+        run.inventory.status = 503
+        await run.stage.fire("a", FIRES)
+        await run.stage.comes_to("a", "done")
+        run.stage.register.answers = [(422, {"message": "no such service"}, {})]
+        run.inventory.status = 200
+        await run.stage.comes_to("a", "review", timeout_s=90)
+        await run.stage.decide("retry")
+        await run.becomes(lambda: run.case("a").get("service") == "payments", "completed")
+        assert len(run.stage.register.cases) == 1
+
+
 async def test_a_flow_may_have_a_person_look_instead() -> None:
     """errors.enrichmentUnavailable: review, for who would rather wait than be told half."""
     async with enriched({"enrichmentUnavailable": {"strategy": "review"}}) as run:

@@ -11,8 +11,6 @@ from typing import Any, Final
 
 from intops_runtime.core.requests import HttpRequest
 
-COMPLETING: Final = "completing"
-"""Stage of a message that was delivered already and is to be completed; also the reason of that transition."""
 STALE_S: Final = 24 * 3600.0
 """How long an old answer stands in while its system is away (domain reference, class enrichmentUnavailable)."""
 MOST_ANSWERS: Final = 5_000
@@ -40,9 +38,8 @@ class Enrichment:
 
     def told(self) -> dict[str, Any]:
         """The `enrichment` of the canonical record."""
-        if self.missing:
-            return {"status": "partial", "missing": list(self.missing)}
-        return {"status": "complete"}
+        status = "partial" if self.missing else "complete"
+        return {"status": status, "missing": list(self.missing)}
 
 
 NOT_ASKED: Final = Enrichment()

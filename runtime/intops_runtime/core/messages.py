@@ -36,6 +36,14 @@ class DeliveryState(StrEnum):
     MALFORMED = "malformed"
 
 
+COMPLETING: Final = "completing"
+"""Stage of a message that was delivered already and is to be completed; also the reason of that transition."""
+CONFIRMING: Final = "confirming"
+"""Stage of a message whose record is made and linked, and could not be read back yet."""
+PASSED_ON: Final = frozenset({COMPLETING, CONFIRMING})
+"""Stages that a message keeps until it is done, through waiting, holding, review and crashes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One request body as it came, not yet split. `at` is epoch seconds."""

@@ -9,17 +9,27 @@ from typing import Any
 
 from intops_api.common import duration_s
 from intops_api.flow import ErrorPolicy
+from intops_core.records import copy_json
 from intops_runtime.core import episodes, retrying
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledSystem
-from intops_runtime.core.enrichment import COMPLETING, Enrichment, next_completion
+from intops_runtime.core.enrichment import Enrichment, next_completion
 from intops_runtime.core.gates import Gate
-from intops_runtime.core.messages import Episode, Leased, Link, Message, Settlement, State
+from intops_runtime.core.messages import (
+    COMPLETING,
+    CONFIRMING,
+    PASSED_ON,
+    Attempt,
+    Episode,
+    Leased,
+    Link,
+    Message,
+    Settlement,
+    State,
+)
 from intops_runtime.core.requests import Difference, Found
 from intops_runtime.core.shaping import Shaped
 
-CONFIRMING = "confirming"
-"""Stage of a message whose record is made and linked, and could not be read back yet."""
 # Writes with an unknown effect that are looked up before a person is asked.
 UNKNOWN_LOOKUPS = 3
 
@@ -103,27 +113,54 @@ def changed(
 
 
 def completed(
-    leased: Leased, ended: Settlement, enrichment: Enrichment, give_up_s: float, now: float
+    leased: Leased,
+    ended: Settlement,
+    enrichment: Enrichment,
+    give_up_s: float,
+    now: float,
+    ask: str | None = None,
 ) -> Settlement:
     """The same settlement, to be taken up again if somebody who may know more has not answered.
 
     A message that is being completed stays one until it is done, and was delivered whatever becomes of the rest.
+    `ask` is the one of those who are missing that can be asked first.
     """
     message = leased.message
     completing = message.stage == COMPLETING
-    if message.stage in (COMPLETING, CONFIRMING) and ended.state in (State.WAITING, State.HELD):
+    if message.stage in PASSED_ON and ended.state in (State.WAITING, State.HELD, State.REVIEW):
         return replace(ended, stage=message.stage)
     if completing and ended.state in (State.DONE, State.DROPPED):
         how = "partial" if enrichment.missing else "completed"
         ended = replace(ended, state=State.DONE, stage="linked", reason=how)
     if ended.state is not State.DONE or not enrichment.missing:
         return ended
-    if leased.links and message.stage not in (COMPLETING, CONFIRMING):
+    if leased.links and message.stage not in PASSED_ON:
         return ended  # the message that made the record is the one to be taken up
     wait_s = next_completion(now - message.received_at, give_up_s)
     if wait_s is None:
         return ended
-    return replace(ended, held_for=enrichment.missing[0], due_at=now + wait_s)
+    return replace(ended, held_for=ask or enrichment.missing[0], due_at=now + wait_s)
+
+
+def unbound(leased: Leased, attempt: Attempt) -> Settlement:
+    """A create whose outcome is unknown went to a target that the Flow no longer binds: never made elsewhere."""
+    words = (
+        f'A record may have been made through "{attempt.binding}", which the Flow no longer binds, and nobody '
+        "knows. Look there first; bind it again and retry this message, or discard it."
+    )
+    return review(leased.message, "policyDenied", words)
+
+
+def as_it_reads(link: Link, differences: Sequence[Difference]) -> Link:
+    """The link with what the record says in the place of what it was thought to say."""
+    record = copy_json(link.agreed.get("record") or {})
+    for difference in differences:
+        *path, last = difference.field.split(".")
+        node = record
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = difference.reads
+    return replace(link, agreed={**link.agreed, "record": record})
 
 
 def unread(ended: Settlement, link: Link) -> Settlement:

@@ -3,7 +3,6 @@
 Pure. Called by the lane for every message, and by `intops test` and `intops explain` without a worker.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from intops_core.mapping import Mapped, Source
 from intops_runtime.core.compiled import CompiledPlan, CompiledTarget
 from intops_runtime.core.enrichment import NOT_ASKED, Enrichment
-from intops_runtime.core.messages import Link
+from intops_runtime.core.messages import Leased, Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def shape(
     event: dict[str, Any],
     stamp: str,
     enrichment: Enrichment = NOT_ASKED,
-    linked: Collection[str] = (),
+    stays_at: str | None = None,
 ) -> Shaped | Unshaped:
     """event → incident → route → native record.
 
@@ -56,7 +55,7 @@ def shape(
         event: Canonical record as it came in.
         stamp: Now, RFC 3339.
         enrichment: What enrichers know of it.
-        linked: Connectors in which it has a record already; it stays there wherever the route leads now.
+        stays_at: Target binding where its record is, or may be; it stays there wherever the route leads now.
     """
     result = plan.transform.apply(Source(enrichment.over(event), None, {}, stamp))
     if not isinstance(result, Mapped):
@@ -69,15 +68,28 @@ def shape(
         words = "No route matches this message. Let the last route of the Flow match everything."
         return Unshaped(words, "spec.routes")
     incident.update(route.set)
-    target = plan.target_of(route)
-    if linked and target.binding.connector not in linked:
-        bound = (one for one in plan.targets.values() if one.binding.connector in linked)
-        target = next(bound, target)
+    target = plan.targets.get(stays_at or "") or plan.target_of(route)
     mapped = target.mapping.apply(Source(incident, None, {}, stamp))
     if not isinstance(mapped, Mapped):
         return Unshaped(mapped.message, mapped.path, target.binding.name)
     started = _epoch(event.get("startsAt"))
     return Shaped(incident, mapped.record, mapped.record, target, route.name, started, enrichment)
+
+
+def home_of(plan: CompiledPlan, leased: Leased) -> str | None:
+    """The target binding where the record of a message is, or may be since a create was sent there.
+
+    Else one request could make a second record elsewhere, because the route depends on what is known at the moment.
+    """
+    attempt = leased.open_attempt
+    if attempt is not None and attempt.step == "create" and attempt.binding in plan.targets:
+        return attempt.binding
+    for link in leased.links:
+        bound = plan.targets.get(link.binding)
+        if bound is not None and bound.binding.connector == link.connector:
+            return link.binding
+    connectors = {link.connector for link in leased.links}
+    return next((n for n, t in plan.targets.items() if t.binding.connector in connectors), None)
 
 
 def change(shaped: Shaped, link: Link, fields: dict[str, Any], stamp: str) -> Shaped | Unshaped:

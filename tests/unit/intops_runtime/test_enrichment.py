@@ -36,7 +36,7 @@ def test_what_is_known_lies_over_the_record_and_the_later_enricher_wins() -> Non
 
 def test_a_record_says_who_has_not_answered() -> None:
     """Complete where all were heard, even those that know nothing."""
-    assert Enrichment({"ci": {}}).told() == {"status": "complete"}
+    assert Enrichment({"ci": {}}).told() == {"status": "complete", "missing": []}
     assert Enrichment({}, ("ci",)).told() == {"status": "partial", "missing": ["ci"]}
 
 
@@ -102,6 +102,9 @@ def test_what_is_being_completed_stays_delivered_whatever_becomes_of_the_rest() 
     waiting = Settlement(7, State.WAITING, "act", "timeout")
     kept = completed(leased("completing"), waiting, MISSING, GIVE_UP_S, 2.0)
     assert (kept.state, kept.stage) == (State.WAITING, "completing")
+
+    review = Settlement(7, State.REVIEW, "act", "validation")
+    assert completed(leased("confirming"), review, MISSING, GIVE_UP_S, 2.0).stage == "confirming"
 
     dropped = Settlement(7, State.DROPPED, "correlated", "agreed")
     ended = completed(leased("completing"), dropped, Enrichment({"ci": {}}), GIVE_UP_S, 2.0)

@@ -8,8 +8,7 @@ from typing import Final
 
 import apsw
 
-from intops_runtime.core.enrichment import COMPLETING
-from intops_runtime.core.messages import State
+from intops_runtime.core.messages import COMPLETING, State
 from intops_runtime.edges.store.lanes import come_back
 from intops_runtime.edges.store.tally import FORGOTTEN, Tally
 

@@ -5,8 +5,7 @@ Batches of equal jobs for a `postgres_writer.Writer`; only lanes that are held a
 
 from typing import Final
 
-from intops_runtime.core.enrichment import COMPLETING
-from intops_runtime.core.messages import State
+from intops_runtime.core.messages import COMPLETING, State
 from intops_runtime.edges.store.postgres_lanes import held_of
 from intops_runtime.edges.store.postgres_leasing import Hurry
 from intops_runtime.edges.store.postgres_writer import Unit

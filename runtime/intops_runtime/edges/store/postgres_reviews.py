@@ -73,7 +73,9 @@ UPDATE intops.messages SET state = 'discarded', reason = 'discard', ended_at = $
   review_since = NULL, head = false, edition = edition + 1 WHERE flow = $1 AND id = ANY($2::bigint[])
 """
 TAKE_UP: Final = """
-UPDATE intops.messages SET state = 'waiting', stage = 'mapped', reason = $4, due_at = $3, tries = 0,
+UPDATE intops.messages SET state = 'waiting',
+  stage = CASE WHEN stage IN ('completing', 'confirming') THEN stage ELSE 'mapped' END,
+  reason = $4, due_at = $3, tries = 0,
   error_class = NULL, detail = NULL, path = NULL, held_for = NULL, ended_at = NULL, review_at = NULL,
   fingerprint = NULL, review_since = NULL, head = NULL, edition = edition + 1
 WHERE flow = $1 AND id = ANY($2::bigint[])

@@ -243,7 +243,9 @@ def _take_up(
     db: apsw.Connection, resolution: Resolution, before: Any, verb: str, now: float
 ) -> None:
     db.execute(
-        "UPDATE messages SET state = 'waiting', stage = 'mapped', reason = ?, due_at = ?, tries = 0, "
+        "UPDATE messages SET state = 'waiting', "
+        "stage = CASE WHEN stage IN ('completing', 'confirming') THEN stage ELSE 'mapped' END, "
+        "reason = ?, due_at = ?, tries = 0, "
         "error_class = NULL, detail = NULL, path = NULL, held_for = NULL, ended_at = NULL, "
         "review_at = NULL, fingerprint = NULL, review_since = NULL WHERE id = ?",
         (verb, now, resolution.message_id),
