@@ -28,7 +28,7 @@ _FIELDS = {
     "state": {"type": "string", "required": True, "enum": ["new", "resolved"]},
 }
 _RESULT = {"nativeId": "response.body.id", "displayId": "response.body.id"}
-_CHANGE = {
+_CHANGE: dict[str, Any] = {
     "object": "case",
     "request": {
         "method": "PATCH", "path": "/cases/{id}", "params": {"id": "link.nativeId"}, "body": "record",
