@@ -42,7 +42,8 @@ def exchange(port: int, raw: bytes) -> bytes | None:
             line.sendall(raw)
             with contextlib.suppress(TimeoutError):  # it waits for more, which does not come
                 found = line.recv(65536)
-            line.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # it has been reset already
+                line.shutdown(socket.SHUT_WR)
             line.settimeout(20)
             while chunk := line.recv(65536):
                 found += chunk
