@@ -152,7 +152,8 @@ def _located(manifest: Manifest, finding: Finding) -> Located:
 
 
 def _with_endpoint(raw: dict[str, Any], endpoints: dict[str, str]) -> dict[str, Any]:
-    name = raw.get("metadata", {}).get("name")
+    meta = raw.get("metadata")
+    name = str(meta.get("name")) if isinstance(meta, dict) else ""
     if raw.get("kind") != "Connector" or name not in endpoints:
         return raw
     changed = copy.deepcopy(raw)

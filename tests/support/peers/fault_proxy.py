@@ -42,6 +42,8 @@ class FaultProxy:
     faults: deque[NetworkFault | None] = field(default_factory=deque)
     port: int = 0
     scheme: str = "http"
+    begins: bytes = b"POST "
+    """What a request begins with that a fault is for."""
     met: int = 0
     """Faults that a request has met."""
     credentials: int = 0
@@ -113,7 +115,7 @@ class FaultProxy:
 
     def _next(self, head: bytes) -> NetworkFault | None:
         self.credentials += b"\r\nauthorization:" in head.lower()
-        if not self.faults or not head.startswith(b"POST "):
+        if not self.faults or not head.startswith(self.begins):
             return None
         fault = self.faults.popleft()
         self.met += fault is not None

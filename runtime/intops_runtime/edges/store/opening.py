@@ -49,6 +49,8 @@ _SETTINGS: Final = (
 _SYNCHRONOUS_FULL: Final = 2
 
 
+MADE: Final = "-made"
+"""Ending of an empty file beside a store that has been made: such a store is never empty again."""
 MOVED_TO: Final = "moved_to"
 TOUCHED: Final = """
 SELECT max(at) FROM (
@@ -83,12 +85,45 @@ def open_file(path: Path, *, now: float, allow_volatile: bool) -> apsw.Connectio
     with sentences(path):
         make_folder(path.parent)
         _refuse_file_system(path, allow_volatile=allow_volatile)
-        fresh = not path.exists() or path.stat().st_size == 0
+        fresh = _is_fresh(path)
         db = apsw.Connection(str(path))
         prepare(db, path, now=now, fresh=fresh)
-        if fresh:
-            _sync_folder(path.parent)
+        try:
+            _note_made(path, fresh=fresh)
+        except OSError:
+            close_as_it_is(db)
+            raise
     return db
+
+
+def _is_fresh(path: Path) -> bool:
+    """Whether a store is to be made here.
+
+    Raises:
+        StoreCorrupt: there was one, and its file has become empty. SQLite would begin a new one over it, and
+            throw its log away.
+    """
+    # SQLite takes a file of one byte for an empty one.
+    empty = not path.exists() or path.stat().st_size <= 1
+    log = Path(f"{path}-wal")
+    if empty and log.exists() and log.stat().st_size > 0:
+        raise damaged(path)
+    if empty and path.exists() and Path(f"{path}{MADE}").exists():
+        raise damaged(path)
+    if not path.exists():  # somebody has moved the store away to start with an empty one
+        Path(f"{path}{MADE}").unlink(missing_ok=True)
+    return empty
+
+
+def _note_made(path: Path, *, fresh: bool) -> None:
+    """Leave a mark beside the file, before anything is acknowledged: from now on it is never empty."""
+    mark = Path(f"{path}{MADE}")
+    if fresh:
+        mark.touch()
+        _sync_folder(path.parent)
+    elif not mark.exists():
+        with contextlib.suppress(OSError):  # an older store without room for a mark works as before
+            mark.touch()
 
 
 def prepare(
