@@ -104,7 +104,7 @@ class RateReport(ApiModel):
 class Finding(ApiModel):
     """Something a person should know, without data of the message."""
 
-    kind: Literal["drift", "proposal", "overdue"]
+    kind: Literal["drift", "proposal", "overdue", "gap"]
     reason: str
     message: str
     count: int = 1
@@ -157,6 +157,18 @@ class ShadowReport(ApiModel):
         return self.same + self.differing + self.failing
 
 
+class PollReport(ApiModel):
+    """What asking one source has found since the worker started."""
+
+    source: str
+    ok: int = 0
+    """Listings that came whole."""
+    failed: int = 0
+    """Listings that did not come, or could not be read."""
+    recovered: int = 0
+    """Messages that came only by asking."""
+
+
 class PlanReport(ApiModel):
     flow: ReportFlow
     active: str | None = None
@@ -173,6 +185,7 @@ class PlanReport(ApiModel):
     variants: dict[str, dict[str, int]] = Field(default_factory=dict)
     """Messages since the worker started, by source binding and recognised form of the payload."""
     shadows: list[ShadowReport] = Field(default_factory=list)
+    polls: list[PollReport] = Field(default_factory=list)
     actions: list[ActionReport] = Field(default_factory=list)
     """Answers to the decisions that stand beside the plan now."""
 

@@ -103,10 +103,22 @@ SHADOW: Final = MetricDoc(
     "Messages on which a Mapping on trial was compared, since its plan was loaded: same, differs, drift, "
     "unmapped, error; or skipped for want of time.",
 )
+POLLS: Final = MetricDoc(
+    "intops_poll",
+    "counter",
+    (*_FLOW, "source", "result"),
+    "Times a source was asked what is active, since the worker started: ok or failed.",
+)
+RECOVERED: Final = MetricDoc(
+    "intops_poll_recovered",
+    "counter",
+    (*_FLOW, "source"),
+    "Messages that came only by asking, since the worker started; their webhooks were lost.",
+)
 
 METRICS: Final = (
     RECEIVED, SETTLED, IN_STATE, IMBALANCE, DELIVERIES, OLDEST, LAST_DELIVERED, GATE, FILL, FENCED,
-    PLAN_ERROR, VARIANTS, DRIFT, SHADOW,
+    PLAN_ERROR, VARIANTS, DRIFT, SHADOW, POLLS, RECOVERED,
 )  # fmt: skip
 
 
@@ -155,7 +167,7 @@ class WorkerCollector(Collector):
                 for variant, count in counts.items():
                     put(VARIANTS, [*flow, source, variant], count)
             for severity in ("critical", "warning", "info"):
-                drifts = [f for f in report.findings if f.severity == severity]
+                drifts = [f for f in report.findings if f.kind != "gap" and f.severity == severity]
                 put(DRIFT, [*flow, severity], len(drifts))
             for shadow in report.shadows:
                 for result, count in (
@@ -164,6 +176,10 @@ class WorkerCollector(Collector):
                     ("skipped", shadow.skipped),
                 ):  # fmt: skip
                     put(SHADOW, [*flow, shadow.binding, result], count)
+            for poll in report.polls:
+                put(POLLS, [*flow, poll.source, "ok"], poll.ok)
+                put(POLLS, [*flow, poll.source, "failed"], poll.failed)
+                put(RECOVERED, [*flow, poll.source], poll.recovered)
             for connector in report.connectors:
                 put(
                     GATE,

@@ -15,6 +15,7 @@ from intops_runtime.core.crashes import Crashes
 from intops_runtime.core.decisions import Applied
 from intops_runtime.core.drift import DriftWatch, told
 from intops_runtime.core.failpoints import reach
+from intops_runtime.core.gates import Gate
 from intops_runtime.core.messages import Accepted, IntakeResult, Leased, Settlement, State
 from intops_runtime.core.refusals import refusal_watches
 from intops_runtime.core.shadowing import Trial
@@ -31,6 +32,7 @@ from intops_runtime.edges.store.base import (
 from intops_runtime.intake_loop import TICK_S, IntakeLoop
 from intops_runtime.lane import Lane
 from intops_runtime.outcomes import Outcomes
+from intops_runtime.polling import Polling
 from intops_runtime.rates import Rates
 from intops_runtime.target import Target
 
@@ -87,6 +89,10 @@ class PlanRunner:
         self._refusals = refusal_watches(compiled)
         self.outcomes = Outcomes(store)
         self._intake = IntakeLoop(compiled, store, black_box, on_split=self._came)
+        self.polling = Polling(
+            compiled, accept=self.accept, outcomes=self.outcomes, make_outbound=make_outbound,
+            secrets=secrets,
+        )  # fmt: skip
 
     @property
     def decisions(self) -> Decisions:
@@ -104,8 +110,14 @@ class PlanRunner:
         return self._intake.watches
 
     def changes(self, now: float) -> list[Finding]:
-        """Changes of what the sources send and of what the targets take."""
-        return told([*self.watches.values(), *self._refusals.values()], now)
+        """Changes of what the sources send and of what the targets take, and what their webhooks lose."""
+        changes = told([*self.watches.values(), *self._refusals.values()], now)
+        return [*changes, *self.polling.findings(now)]
+
+    @property
+    def gates(self) -> dict[str, Gate]:
+        """Gates of targets and of sources that are asked, by the name of their binding."""
+        return {**self.polling.gates, **{name: t.gate for name, t in self._targets.items()}}
 
     @property
     def trials(self) -> list[Trial]:
@@ -124,6 +136,7 @@ class PlanRunner:
             ("lanes", self._lane_loop),
             ("probes", self._probe_loop),
             ("pruning", self._prune_loop),
+            ("polls", self.polling.run),
         ):
             task = asyncio.create_task(loop(), name=f"{'/'.join(self.flow)}:{name}")
             task.add_done_callback(self._loop_ended)
@@ -145,6 +158,7 @@ class PlanRunner:
         self._bind_targets(compiled)
         self._refusals = refusal_watches(compiled)
         self._intake.switch(compiled)
+        self.polling.switch(compiled)
         self._due.set()
 
     def taken_up(self, applied: Applied) -> None:
@@ -156,6 +170,7 @@ class PlanRunner:
 
     def secret_changed(self, secret_name: str) -> None:
         """A Secret has other values now: what was held for it is tried at once."""
+        self.polling.secret_changed(secret_name)
         for target in self._targets.values():
             binding = target.compiled.binding
             if binding.secret_name == secret_name:
@@ -180,6 +195,7 @@ class PlanRunner:
             await target.close()
         for outbound in self._retired:
             await outbound.close()
+        await self.polling.close()
         await self.store.close()
         self._black_box.close()
 

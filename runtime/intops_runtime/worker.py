@@ -335,7 +335,7 @@ class Worker:
         return PlanFacts(
             plan,
             runner.store.counts(now),
-            {name: target.gate for name, target in runner.targets.items()},
+            runner.gates,
             secrets,
             runner.rates.report(now),
             runner.rates.last_delivered_at,
@@ -344,6 +344,7 @@ class Worker:
             {source: watch.variants for source, watch in runner.watches.items()},
             inbox.reports if inbox is not None else (),
             [trial.report() for trial in runner.trials],
+            runner.polling.reports,
         )
 
     def _not_ready(self) -> str | None:

@@ -126,7 +126,7 @@ def messages_of(
 
     A second one is the question that it leaves to a person. `stamp` is now, RFC 3339.
     """
-    dedup = _dedup(source, delivery.headers, item, payload)
+    dedup = dedup_of(source, delivery.headers, item, payload)
     result = source.mapping.apply(Source(item, payload, delivery.headers, stamp))
     if watch is not None:
         watch.observe(item, payload, result, delivery.at)
@@ -186,9 +186,10 @@ def _question(
     )
 
 
-def _dedup(
+def dedup_of(
     source: CompiledSource, headers: Mapping[str, str], item: Any, payload: Any
 ) -> str | None:
+    """What two copies of one message have in common; None where nothing tells."""
     if source.delivery_id is None:
         return None
     scope = activation({"object": item, "payload": payload, "headers": dict(headers)})

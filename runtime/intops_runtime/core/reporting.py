@@ -13,6 +13,7 @@ from intops_api.report import (
     ConnectorReport,
     Finding,
     PlanReport,
+    PollReport,
     RateReport,
     ReportFlow,
     SecretReport,
@@ -37,6 +38,7 @@ class PlanFacts:
     variants: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     actions: Sequence[ActionReport] = ()
     shadows: Sequence[ShadowReport] = ()
+    polls: Sequence[PollReport] = ()
 
 
 def rfc3339(epoch_s: float | None) -> str | None:
@@ -64,6 +66,7 @@ def plan_report(facts: PlanFacts) -> PlanReport:
         findings=list(facts.findings),
         variants={source: dict(counts) for source, counts in facts.variants.items() if counts},
         shadows=list(facts.shadows),
+        polls=list(facts.polls),
         actions=list(facts.actions),
     )
 
@@ -86,6 +89,8 @@ def _connectors(facts: PlanFacts) -> Iterable[ConnectorReport]:
 
 def _doing(gate: Gate, binding: PlanBinding) -> str | None:
     match gate.state:
+        case "open" if binding.role == "source":
+            return f"takes webhooks as before and asks the system again every {PROBE_EVERY_S:.0f} s"
         case "open":
             return f"keeps messages and asks the system again every {PROBE_EVERY_S:.0f} s"
         case "held" if gate.error_class == "policyDenied":
@@ -97,7 +102,8 @@ def _doing(gate: Gate, binding: PlanBinding) -> str | None:
                 f"{CREDENTIAL_PROBE_EVERY_S / 60:.0f} min"
             )
         case "held":
-            return (
+            webhooks = "takes webhooks as before, " if binding.role == "source" else ""
+            return webhooks + (
                 f"sends nothing with this credential and tries it again when Secret "
                 f'"{binding.secret_name}" changes, else every {CREDENTIAL_PROBE_EVERY_S / 60:.0f} min'
             )
