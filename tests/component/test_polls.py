@@ -121,14 +121,3 @@ def test_a_source_that_cannot_be_asked_is_told_and_nothing_is_closed(line: Line)
     assert "Webhooks are taken as before" in told.message
     assert report.polls[0].failed >= 1
     assert [ticket["Status"] for ticket in line.desk.tickets()] == ["new"]
-
-
-def test_the_token_of_the_webhooks_is_not_sent_to_the_source(line: Line) -> None:
-    """Without a token of its own a poll goes out without any: the other one proves senders to us."""
-    spec = next(
-        blob.spec for blob in line.plan.blobs.classes.values() if blob.name == "alertmanager"
-    )
-    assert spec.auth is not None
-    assert spec.auth.key == "apiToken"
-    report = line.listings(1)
-    assert report.polls[0].failed == 0
