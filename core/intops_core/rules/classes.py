@@ -9,7 +9,15 @@ from typing import Final
 from pydantic import ValidationError
 
 from intops_api.common import FieldSchema, duration_s
-from intops_api.connector_class import Auth, Capture, ConnectorClassSpec, Operation, Poll, Verify
+from intops_api.connector_class import (
+    Auth,
+    Capture,
+    ConnectorClassSpec,
+    OAuth2,
+    Operation,
+    Poll,
+    Verify,
+)
 from intops_api.flow import ErrorPolicy
 from intops_core.error_classes import BY_NAME
 from intops_core.findings import Breach, Ref, suggestion
@@ -156,7 +164,8 @@ class _Expressions:
         names = {**{name: known[name] for name in ("response", "config")}}
         asked: Variables = {**names, "endpoint": "string", "now": "string"}
         yield from self.one(poll.body, f"{path}.body", (f"{self._digest}/poll", asked), "map")
-        for key in sorted(_keys(spec.auth) & _keys(*capture.verify)):
+        sent = _keys(spec.auth, spec.auth.oauth2) if spec.auth is not None else set()
+        for key in sorted(sent & _keys(*capture.verify)):
             yield Breach(
                 "spec.auth",
                 f'Key "{key}" proves senders to us and would be sent to their system with every poll. Give '
@@ -193,14 +202,14 @@ class _Expressions:
             yield from self.one(operation.paginate.next, f"{path}.paginate.next", answers)
 
 
-def _keys(*proofs: Auth | Verify | None) -> set[str]:
+def _keys(*proofs: Auth | OAuth2 | Verify | None) -> set[str]:
     """Keys of the Secret that these use."""
     return {
-        key
+        str(value)
         for proof in proofs
         if proof is not None
-        for key in (proof.key, proof.username_key, proof.password_key)
-        if key is not None
+        for name, value in proof
+        if (name == "key" or name.endswith("_key")) and value is not None
     }
 
 
