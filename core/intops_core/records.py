@@ -10,6 +10,8 @@ from typing import Any, Final, final
 
 # One segment: backticks around anything but a backtick, or anything without dots and backticks.
 _SEGMENT: Final = re.compile(r"`([^`]+)`|([^.`]+)")
+# `payload.alerts`: no expression engine is needed to follow a path.
+_PLAIN_ITEMS: Final = re.compile(r"^\s*payload\.([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*$")
 # Deepest nesting that is copied; the capture side refuses deeper bodies (capture.maxDepth ≤ 100).
 MAX_DEPTH: Final = 100
 
@@ -139,3 +141,13 @@ def copy_json(value: Any, depth: int = MAX_DEPTH) -> Any:
             return {str(name): copy_json(child, depth - 1) for name, child in value.items()}
         return [copy_json(child, depth - 1) for child in value]
     return value
+
+
+def items_path(source: str | None) -> str | None:
+    """Where `capture.items` reads its list, as a path below `payload`; None where it is no plain path.
+
+    >>> items_path("payload.alerts")
+    'alerts'
+    """
+    found = _PLAIN_ITEMS.match(source or "")
+    return found[1] if found else None

@@ -2,8 +2,8 @@
 
 Expressions see these names: `payload`, `object`, `headers` (capture); `record` (the mapped native object; in the
 operation `lookup` the canonical record), `key` (correlation key), `link` (nativeId, displayId, version), `config`,
-`text` (requests); `request` and `response` (`status`, `headers` in lower case, `body`) after the answer. Secrets are
-never visible.
+`text` (requests); `request` and `response` (`status`, `headers` in lower case, `body`) after the answer; `response`,
+`config`, `endpoint`, `now` in `capture.poll.body`. Secrets are never visible.
 """
 
 from typing import Any, Literal
@@ -99,6 +99,8 @@ class Auth(ApiModel):
     """Key of the Secret that holds the user name (basic)."""
     password_key: str | None = Field(default=None, max_length=63)
     """Key of the Secret that holds the password (basic)."""
+    optional: bool = False
+    """Whether requests go out without a credential where the Secret holds none of these keys."""
     oauth2: OAuth2 | None = None
     """How a bearer token is fetched and renewed (oauth2)."""
 
@@ -128,6 +130,24 @@ class Verify(ApiModel):
     """How the signature is written (hmac); hex if absent."""
 
 
+class Poll(ApiModel):
+    """How messages whose webhook was lost are found: the system is asked what is active now.
+
+    Only for Connectors with an endpoint. What the webhook has brought already is dropped as a copy.
+    """
+
+    operation: str = Field(min_length=1, max_length=63)
+    """Operation that lists what is active."""
+    body: Expression
+    """CEL over `response`, `config`, `endpoint`, `now` that makes the body of a webhook out of the answer."""
+    needs: list[str] = Field(default_factory=list, max_length=16)
+    """Settings (`spec.config`) without which a Connector is not asked, because the answer would hold what is not ours."""
+    every: Duration = Field(default="5m", json_schema_extra={"x-intops-implied": True})
+    """How often it is asked, at least 10s; 5m if absent."""
+    patience: Duration = Field(default="6m", json_schema_extra={"x-intops-implied": True})
+    """How long something must have been listed until its webhook counts as lost; 6m if absent."""
+
+
 class Capture(ApiModel):
     """How messages of this system arrive."""
 
@@ -152,6 +172,8 @@ class Capture(ApiModel):
     """Largest body that is taken, in bytes."""
     max_depth: int = Field(default=32, ge=2, le=100)
     """Deepest nesting that is taken."""
+    poll: Poll | None = None
+    """How messages whose webhook was lost are found."""
 
 
 class Request(ApiModel):

@@ -104,7 +104,7 @@ class RateReport(ApiModel):
 class Finding(ApiModel):
     """Something a person should know, without data of the message."""
 
-    kind: Literal["drift", "proposal", "overdue"]
+    kind: Literal["drift", "proposal", "overdue", "gap"]
     reason: str
     message: str
     count: int = 1
@@ -177,6 +177,18 @@ class EnrichmentReport(ApiModel):
     """Why not, without payload or secret."""
 
 
+class PollReport(ApiModel):
+    """What asking one source has found since the worker started."""
+
+    source: str
+    ok: int = 0
+    """Listings that came whole."""
+    failed: int = 0
+    """Listings that did not come, or could not be read."""
+    recovered: int = 0
+    """Messages that came only by asking."""
+
+
 class PlanReport(ApiModel):
     flow: ReportFlow
     active: str | None = None
@@ -194,6 +206,7 @@ class PlanReport(ApiModel):
     """Messages since the worker started, by source binding and recognised form of the payload."""
     shadows: list[ShadowReport] = Field(default_factory=list)
     enrichments: list[EnrichmentReport] = Field(default_factory=list)
+    polls: list[PollReport] = Field(default_factory=list)
     actions: list[ActionReport] = Field(default_factory=list)
     """Answers to the decisions that stand beside the plan now."""
 

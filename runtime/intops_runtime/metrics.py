@@ -103,6 +103,18 @@ SHADOW: Final = MetricDoc(
     "Messages on which a Mapping on trial was compared, since its plan was loaded: same, differs, drift, "
     "unmapped, error; or skipped for want of time.",
 )
+POLLS: Final = MetricDoc(
+    "intops_poll",
+    "counter",
+    (*_FLOW, "source", "result"),
+    "Times a source was asked what is active, since the worker started: ok or failed.",
+)
+RECOVERED: Final = MetricDoc(
+    "intops_poll_recovered",
+    "counter",
+    (*_FLOW, "source"),
+    "Messages that came only by asking, since the worker started; their webhooks were lost.",
+)
 
 ENRICHMENT: Final = MetricDoc(
     "intops_enrichment",
@@ -120,7 +132,7 @@ INCOMPLETE: Final = MetricDoc(
 
 METRICS: Final = (
     RECEIVED, SETTLED, IN_STATE, IMBALANCE, DELIVERIES, OLDEST, LAST_DELIVERED, GATE, FILL, FENCED,
-    PLAN_ERROR, VARIANTS, DRIFT, SHADOW, ENRICHMENT, INCOMPLETE,
+    PLAN_ERROR, VARIANTS, DRIFT, SHADOW, ENRICHMENT, INCOMPLETE, POLLS, RECOVERED,
 )  # fmt: skip
 
 
@@ -169,7 +181,7 @@ class WorkerCollector(Collector):
                 for variant, count in counts.items():
                     put(VARIANTS, [*flow, source, variant], count)
             for severity in ("critical", "warning", "info"):
-                drifts = [f for f in report.findings if f.severity == severity]
+                drifts = [f for f in report.findings if f.kind != "gap" and f.severity == severity]
                 put(DRIFT, [*flow, severity], len(drifts))
             for shadow in report.shadows:
                 for result, count in (
@@ -182,6 +194,10 @@ class WorkerCollector(Collector):
                 put(INCOMPLETE, [*flow, asked.binding], asked.incomplete)
                 for result in ("hit", "stale", "missing", "error"):
                     put(ENRICHMENT, [*flow, asked.binding, result], getattr(asked, result))
+            for poll in report.polls:
+                put(POLLS, [*flow, poll.source, "ok"], poll.ok)
+                put(POLLS, [*flow, poll.source, "failed"], poll.failed)
+                put(RECOVERED, [*flow, poll.source], poll.recovered)
             for connector in report.connectors:
                 put(
                     GATE,

@@ -46,6 +46,15 @@ class Outcomes:
             state = "review" if State.REVIEW.value in states else "ended"
         return {"delivery": delivery, "state": state, "messages": [_shown(r) for r in rows[::-1]]}
 
+    async def split(self, source: str, delivery: int, within_s: float) -> list[dict[str, Any]]:
+        """The messages of a delivery, once it is split or the time is up; then those that are known."""
+        until = time.monotonic() + within_s
+        while await self._store.delivery_state(source, delivery) == "pending":
+            if time.monotonic() >= until:
+                break
+            await asyncio.sleep(LOOK_EVERY_S)
+        return await self._store.messages(Filter(delivery=delivery, limit=MAX_LIST), time.time())
+
     async def wait(self, source: str, delivery: int, within_s: float) -> dict[str, Any] | None:
         """As `of`, but not before it is settled or the time is up."""
         event = asyncio.Event()

@@ -17,6 +17,7 @@ from intops_runtime.core.crashes import Crashes
 from intops_runtime.core.decisions import Applied
 from intops_runtime.core.drift import DriftWatch, told
 from intops_runtime.core.failpoints import reach
+from intops_runtime.core.gates import Gate
 from intops_runtime.core.messages import (
     COMPLETING,
     PASSED_ON,
@@ -42,6 +43,7 @@ from intops_runtime.enriching import Enricher
 from intops_runtime.intake_loop import TICK_S, IntakeLoop
 from intops_runtime.lane import Lane
 from intops_runtime.outcomes import Outcomes
+from intops_runtime.polling import Polling
 from intops_runtime.rates import Rates
 from intops_runtime.target import Target
 
@@ -102,6 +104,10 @@ class PlanRunner:
         self._refusals = refusal_watches(compiled)
         self.outcomes = Outcomes(store)
         self._intake = IntakeLoop(compiled, store, black_box, on_split=self._came)
+        self.polling = Polling(
+            compiled, accept=self.accept, outcomes=self.outcomes, make_outbound=make_outbound,
+            secrets=secrets,
+        )  # fmt: skip
 
     @property
     def decisions(self) -> Decisions:
@@ -119,8 +125,14 @@ class PlanRunner:
         return self._intake.watches
 
     def changes(self, now: float) -> list[Finding]:
-        """Changes of what the sources send and of what the targets take."""
-        return told([*self.watches.values(), *self._refusals.values()], now)
+        """Changes of what the sources send and of what the targets take, and what their webhooks lose."""
+        changes = told([*self.watches.values(), *self._refusals.values()], now)
+        return [*changes, *self.polling.findings(now)]
+
+    @property
+    def gates(self) -> dict[str, Gate]:
+        """Gates of everything that is called, by the name of its binding."""
+        return {**self.polling.gates, **{name: t.gate for name, t in self.systems.items()}}
 
     @property
     def trials(self) -> list[Trial]:
@@ -153,6 +165,7 @@ class PlanRunner:
             ("probes", self._probe_loop),
             ("completion", self._completion_loop),
             ("pruning", self._prune_loop),
+            ("polls", self.polling.run),
         ):
             task = asyncio.create_task(loop(), name=f"{'/'.join(self.flow)}:{name}")
             task.add_done_callback(self._loop_ended)
@@ -174,6 +187,7 @@ class PlanRunner:
         self._bind(compiled)
         self._refusals = refusal_watches(compiled)
         self._intake.switch(compiled)
+        self.polling.switch(compiled)
         self._due.set()
 
     def taken_up(self, applied: Applied) -> None:
@@ -185,6 +199,7 @@ class PlanRunner:
 
     def secret_changed(self, secret_name: str) -> None:
         """A Secret has other values now: what was held for it is tried at once."""
+        self.polling.secret_changed(secret_name)
         for target in self.systems.values():
             binding = target.compiled.binding
             if binding.secret_name == secret_name:
@@ -211,6 +226,7 @@ class PlanRunner:
             await enricher.close()
         for outbound in self._retired:
             await outbound.close()
+        await self.polling.close()
         await self.store.close()
         self._black_box.close()
 

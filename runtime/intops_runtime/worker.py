@@ -335,7 +335,7 @@ class Worker:
         return PlanFacts(
             plan,
             runner.store.counts(now),
-            {name: target.gate for name, target in runner.systems.items()},
+            runner.gates,
             secrets,
             runner.rates.report(now),
             runner.rates.last_delivered_at,
@@ -345,6 +345,7 @@ class Worker:
             inbox.reports if inbox is not None else (),
             [trial.report() for trial in runner.trials],
             [enricher.report() for enricher in runner.enrichers.values()],
+            runner.polling.reports,
         )
 
     def _not_ready(self) -> str | None:

@@ -8,17 +8,28 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from intops_api.common import FieldSchema
-from intops_api.connector_class import ConnectorClassSpec, Operation
+from intops_api.common import FieldSchema, duration_s
+from intops_api.connector_class import (
+    Auth,
+    Capture,
+    ConnectorClassSpec,
+    OAuth2,
+    Operation,
+    Poll,
+    Verify,
+)
 from intops_api.flow import ErrorPolicy
 from intops_core.error_classes import BY_NAME
 from intops_core.facts import LOOKUP
 from intops_core.findings import Breach, Ref, suggestion
-from intops_core.records import path_parts
+from intops_core.records import items_path, path_parts
 from intops_core.resources import Resource, validation_findings
 from intops_core.rules.expressions import Variables, typed_problem
 from intops_core.rules.policies import policy_breaches
 from intops_core.typed import Record, VarType
+
+LEAST_EVERY_S: Final = 10.0
+"""How often a source may be asked, in seconds."""
 
 _LINK: Final = Record(
     {name: FieldSchema(type="string") for name in ("nativeId", "displayId", "version")}
@@ -121,6 +132,47 @@ class _Expressions:
             yield from self.one(capture.delivery_id, "spec.capture.deliveryId", known, "string")
             yield from self.one(capture.origin, "spec.capture.origin", known)
         yield from field_breaches(capture.payload_fields, "spec.capture.payloadFields")
+        if capture.poll is not None:
+            yield from self.poll(capture, capture.poll)
+
+    def poll(self, capture: Capture, poll: Poll) -> Iterator[Breach]:
+        """What webhooks lose can be listed, picked out and recognised, and no sender's proof is sent."""
+        path, spec = "spec.capture.poll", self._spec
+        if poll.operation not in spec.operations:
+            yield Breach(
+                f"{path}.operation",
+                f'There is no operation "{poll.operation}", so nothing could be asked. Declare it under '
+                f"operations.{suggestion(poll.operation, spec.operations)}",
+            )
+        if duration_s(poll.every) < LEAST_EVERY_S:
+            yield Breach(
+                f"{path}.every",
+                f"A source that is asked every {poll.every} has little time for anything else. Write at least "
+                f"{LEAST_EVERY_S:.0f}s.",
+            )
+        if items_path(capture.items) is None:
+            yield Breach(
+                "spec.capture.items",
+                "With poll the items must stand at a plain path, so that what was lost can be picked out. "
+                "Write a path such as payload.alerts.",
+            )
+        if capture.delivery_id is None:
+            yield Breach(
+                "spec.capture.deliveryId",
+                "With poll an expression must tell copies apart, else everything that a webhook brought would "
+                "come a second time. Write deliveryId.",
+            )
+        _, known = self.answers(None)
+        names = {**{name: known[name] for name in ("response", "config")}}
+        asked: Variables = {**names, "endpoint": "string", "now": "string"}
+        yield from self.one(poll.body, f"{path}.body", (f"{self._digest}/poll", asked), "map")
+        sent = _keys(spec.auth, spec.auth.oauth2) if spec.auth is not None else set()
+        for key in sorted(sent & _keys(*capture.verify)):
+            yield Breach(
+                "spec.auth",
+                f'Key "{key}" proves senders to us and would be sent to their system with every poll. Give '
+                "auth a key of its own.",
+            )
 
     def operation(self, operation: Operation, name: str) -> Iterator[Breach]:
         """Request, success, result, read-back and pages of one operation."""
@@ -153,6 +205,17 @@ class _Expressions:
                 yield from self.one(source, f"{path}.readBack.compare.{compared}", answers)
         if operation.paginate is not None:
             yield from self.one(operation.paginate.next, f"{path}.paginate.next", answers)
+
+
+def _keys(*proofs: Auth | OAuth2 | Verify | None) -> set[str]:
+    """Keys of the Secret that these use."""
+    return {
+        str(value)
+        for proof in proofs
+        if proof is not None
+        for name, value in proof
+        if (name == "key" or name.endswith("_key")) and value is not None
+    }
 
 
 def _compared(operation: Operation, path: str, spec: ConnectorClassSpec) -> Iterator[Breach]:

@@ -245,12 +245,23 @@ def review_clear(facts: FlowFacts, counts: Counts | None) -> Verdict:
     return Verdict(kind, "False", Reason.REVIEW_OVERDUE, message)
 
 
+def gaps(facts: FlowFacts) -> str:
+    """What webhooks lose, or why nobody could notice; empty if neither. Without counts: it must not flicker."""
+    found = {f.message: None for plan in facts.reports for f in plan.findings if f.kind == "gap"}
+    return " ".join(found)
+
+
 def schema_stable(facts: FlowFacts) -> Verdict:
     """Whether payloads look the way the Mappings expect. The text has no counts: it must not flicker."""
     kind = ConditionType.SCHEMA_STABLE
     if not facts.reports:
         return _unknown(kind, facts)
-    found = {f.message: f for plan in facts.reports for f in plan.findings if f.kind != "overdue"}
+    found = {
+        f.message: f
+        for plan in facts.reports
+        for f in plan.findings
+        if f.kind in ("drift", "proposal")
+    }
     hurting = [finding for finding in found.values() if finding.severity != "info"]
     if not hurting:
         text = "Payloads look the way the Mappings expect."

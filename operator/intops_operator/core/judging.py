@@ -20,6 +20,7 @@ from intops_core.findings import EXAMPLE, REFERENCE, SCHEMA, Finding
 from intops_operator.core import sentences as say
 from intops_operator.core.delivering import (
     credentials_valid,
+    gaps,
     not_available,
     pausing,
     review_clear,
@@ -302,7 +303,8 @@ def ready(facts: FlowFacts, verdicts: list[Verdict], counts: Counts | None) -> V
     late = _late(facts, counts)
     if late:
         return _summary("False", Reason.BACKLOG_LATE, late)
-    return _summary("True", Reason.HEALTHY, _healthy(counts) + unenriched(facts))
+    text = f"{_healthy(counts)} {gaps(facts)}".rstrip() + unenriched(facts)
+    return _summary("True", Reason.HEALTHY, text)
 
 
 def _summary(status: Status, reason: Reason, message: str) -> Verdict:

@@ -3,7 +3,6 @@
 Called when a plan is loaded; the old plan runs on if this one cannot be compiled.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,15 +20,14 @@ from intops_core.expressions import (
 )
 from intops_core.facts import LOOKUP
 from intops_core.mapping import CompiledMapping, MappingError, compile_mapping
-from intops_core.records import getter
+from intops_core.records import getter, items_path
 from intops_core.typed import Record
 from intops_runtime.core.requests import CompiledClass, CompiledOperation
 
 SPLIT_NAMES = frozenset({"payload", "headers"})
+POLL_NAMES = frozenset({"response", "config", "endpoint", "now"})
 ITEM_NAMES = SPLIT_NAMES | {"object"}
 LOOKUP_TIMEOUT, LOOKUP_CACHE = "2s", "5m"
-# `payload.alerts`: no expression engine is needed to follow a path.
-_PLAIN_ITEMS = re.compile(r"^\s*payload\.([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*$")
 
 
 class PlanRejected(Exception):
@@ -103,6 +101,19 @@ class CompiledEnricher(CompiledSystem):
 
 
 @dataclass(frozen=True, slots=True)
+class CompiledPoll:
+    """How one source is asked what is active. Times are seconds."""
+
+    system: CompiledSystem
+    operation: CompiledOperation
+    body: Program
+    items_path: str
+    """Where the list of items is in a body, such as `alerts`."""
+    every_s: float
+    patience_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledRoute:
     """One way through; `when` is None where it always matches."""
 
@@ -130,6 +141,8 @@ class CompiledPlan:
     """Channels on which people are told."""
     enrichers: dict[str, CompiledEnricher] = field(default_factory=dict)
     """Systems that are asked before a record is made."""
+    polls: dict[str, CompiledPoll] = field(default_factory=dict)
+    """Sources that are asked for what their webhooks lose."""
     shadows: dict[str, "CompiledPlan | str"] = field(default_factory=dict)
     """Binding with a Mapping on trial → this plan with it in place, or why that cannot be used."""
 
@@ -213,6 +226,7 @@ def _compile(plan: FlowPlan) -> CompiledPlan:
     compiled = CompiledPlan(
         plan, sources, targets, transform, routes, in_name, out_name,
         dict(model_out.transitions), effective_policies(plan.errors), notifiers, enrichers,
+        _polls(plan, classes),
     )  # fmt: skip
     shadows = {
         b.name: _on_trial(compiled, b, classes)
@@ -246,10 +260,10 @@ def _source(plan: FlowPlan, binding: PlanBinding, target: Record) -> CompiledSou
         raise PlanRejected(
             f'Class "{binding.class_name}" of source "{binding.name}" cannot capture.'
         )
-    plain = _PLAIN_ITEMS.match(capture.items) if capture.items else None
+    plain = items_path(capture.items)
     return CompiledSource(
         binding,
-        getter(plain[1]) if plain else None,
+        getter(plain) if plain else None,
         compile_expression(capture.items, SPLIT_NAMES) if capture.items else None,
         compile_expression(capture.delivery_id, ITEM_NAMES) if capture.delivery_id else None,
         compile_mapping(
@@ -261,6 +275,33 @@ def _source(plan: FlowPlan, binding: PlanBinding, target: Record) -> CompiledSou
         capture.max_depth,
         compile_expression(capture.origin, ITEM_NAMES) if capture.origin else None,
     )
+
+
+def _polls(plan: FlowPlan, classes: dict[str, CompiledClass]) -> dict[str, CompiledPoll]:
+    found = {}
+    for binding in plan.bindings_of("source"):
+        class_ = classes[binding.class_]
+        capture = class_.spec.capture
+        if capture is None or capture.poll is None or binding.endpoint is None:
+            continue
+        if any(name not in binding.config for name in capture.poll.needs):
+            continue
+        plain = items_path(capture.items)
+        if plain is None or capture.delivery_id is None:
+            raise PlanRejected(
+                f'Class "{binding.class_name}" of source "{binding.name}" cannot poll, because it does not '
+                "say where the items are and what tells them apart."
+            )
+        poll = capture.poll
+        found[binding.name] = CompiledPoll(
+            CompiledSystem(binding, class_, _policies(plan, class_)),
+            class_.operations[poll.operation],
+            compile_expression(poll.body, POLL_NAMES),
+            plain,
+            duration_s(poll.every),
+            duration_s(poll.patience),
+        )
+    return found
 
 
 def _target(

@@ -126,7 +126,7 @@ def messages_of(
 
     A second one is the question that it leaves to a person. `stamp` is now, RFC 3339.
     """
-    dedup = _dedup(source, delivery.headers, item, payload)
+    dedup = dedup_of(source, delivery.headers, item, payload)
     ours = _origin(source, delivery.headers, item, payload)
     if ours is not None:
         yield NewMessage(
@@ -206,9 +206,10 @@ def _origin(
         return None  # a record without that field is not ours
 
 
-def _dedup(
+def dedup_of(
     source: CompiledSource, headers: Mapping[str, str], item: Any, payload: Any
 ) -> str | None:
+    """What two copies of one message have in common; None where nothing tells."""
     if source.delivery_id is None:
         return None
     scope = activation({"object": item, "payload": payload, "headers": dict(headers)})

@@ -8,6 +8,8 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
 # Only these are stored with a delivery: what variants and delivery ids may look at, never a credential.
 KEPT_HEADERS = re.compile(r"^(content-type|user-agent|x-[a-z0-9-]+|ce-[a-z0-9-]+)$")
+# Says of a stored delivery how it came; nobody outside may say it.
+CAPTURED_BY = "x-intops-captured-by"
 SECRET_HEADERS = re.compile(r"signature|token|key|secret|auth|cookie", re.IGNORECASE)
 
 # Possessive, and content without an end is taken as a whole: a body of quotes costs one pass, not one
@@ -52,6 +54,8 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
 # 1024: senders have a few dozen names of headers; strangers never come so far as to be asked here.
 @lru_cache(maxsize=1024)
 def _is_kept(name: str) -> bool:
+    if name == CAPTURED_BY:
+        return False
     return bool(KEPT_HEADERS.match(name)) and not SECRET_HEADERS.search(name)
 
 

@@ -14,6 +14,7 @@ from intops_api.report import (
     EnrichmentReport,
     Finding,
     PlanReport,
+    PollReport,
     RateReport,
     ReportFlow,
     SecretReport,
@@ -39,6 +40,7 @@ class PlanFacts:
     actions: Sequence[ActionReport] = ()
     shadows: Sequence[ShadowReport] = ()
     enrichments: Sequence[EnrichmentReport] = ()
+    polls: Sequence[PollReport] = ()
 
 
 def rfc3339(epoch_s: float | None) -> str | None:
@@ -67,6 +69,7 @@ def plan_report(facts: PlanFacts) -> PlanReport:
         variants={source: dict(counts) for source, counts in facts.variants.items() if counts},
         shadows=list(facts.shadows),
         enrichments=list(facts.enrichments),
+        polls=list(facts.polls),
         actions=list(facts.actions),
     )
 
@@ -89,6 +92,8 @@ def _connectors(facts: PlanFacts) -> Iterable[ConnectorReport]:
 
 def _doing(gate: Gate, binding: PlanBinding) -> str | None:
     match gate.state:
+        case "open" if binding.role == "source":
+            return f"takes webhooks as before and asks the system again every {PROBE_EVERY_S:.0f} s"
         case "open":
             return f"keeps messages and asks the system again every {PROBE_EVERY_S:.0f} s"
         case "held" if gate.error_class == "policyDenied":
@@ -100,7 +105,8 @@ def _doing(gate: Gate, binding: PlanBinding) -> str | None:
                 f"{CREDENTIAL_PROBE_EVERY_S / 60:.0f} min"
             )
         case "held":
-            return (
+            webhooks = "takes webhooks as before, " if binding.role == "source" else ""
+            return webhooks + (
                 f"sends nothing with this credential and tries it again when Secret "
                 f'"{binding.secret_name}" changes, else every {CREDENTIAL_PROBE_EVERY_S / 60:.0f} min'
             )

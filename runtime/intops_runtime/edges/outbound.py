@@ -90,6 +90,10 @@ def credential_headers(auth: Auth | None, secret: Mapping[str, str]) -> dict[str
 
     if auth is None or auth.scheme == "none":
         return {}
+    if auth.optional and not any(
+        secret.get(key) for key in (auth.key, auth.username_key, auth.password_key) if key
+    ):
+        return {}
     if auth.scheme == "basic":
         pair = f"{value(auth.username_key)}:{value(auth.password_key)}"
         return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}

@@ -146,3 +146,19 @@ def alerts_to_helpdesk(
         operation["timeout"] = timeout
     desk["spec"]["operations"]["lookupByCorrelation"]["settle"] = settle
     return make_plan([*manifests, desk])
+
+
+def asked(plan: FlowPlan, *, every: str = "1s", patience: str = "2s") -> FlowPlan:
+    """The plan with its sources asked more often than a class may say, so that a test need not wait."""
+    classes = {}
+    for name, blob in plan.blobs.classes.items():
+        capture = blob.spec.capture
+        if capture is not None and capture.poll is not None:
+            often = capture.poll.model_copy(update={"every": every, "patience": patience})
+            capture = capture.model_copy(update={"poll": often})
+            spec = blob.spec.model_copy(update={"capture": capture})
+            classes[name] = blob.model_copy(update={"spec": spec})
+        else:
+            classes[name] = blob
+    blobs = plan.blobs.model_copy(update={"classes": classes})
+    return plan.model_copy(update={"blobs": blobs, "hash": f"{plan.hash}-{every}-{patience}"})

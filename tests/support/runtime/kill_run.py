@@ -253,6 +253,4 @@ def compare(desk: HelpdeskSimulator, sender: Sender, verdict: Verdict) -> None:
 
 
 def _key(number: int) -> str:
-    return correlation_key(
-        "itsm", "alertmanager", "event", f"{number:016x}/2026-11-23T20:23:39.119Z"
-    )
+    return correlation_key("itsm", "alertmanager", "event", f"{number:016x}/2026-11-23T20:23:39")

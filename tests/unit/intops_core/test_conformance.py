@@ -334,7 +334,7 @@ def test_facts_of_own_rules_have_the_published_shape() -> None:
     }
     assert facts["roles"]["enricher"] == []
     (source,) = facts["roles"]["source"]
-    assert source["capabilities"] == ["capture"]
+    assert source["capabilities"] == ["capture", "listActive"]
     assert (source["mapping"], source["mappingOf"]) == ("alertmanager-to-event", "Mapping")
     assert "episodeKey" in source["fills"]
 

@@ -552,3 +552,18 @@ def test_a_volume_that_fills_up_is_told_and_stays_told_until_it_is_clearly_bette
     filling = healthy_facts(store={"fill": 0.71})
     assert programmed(0.69, filling).reason == "StoreFilling"
     assert programmed(0.64, filling).reason == "Programmed"
+
+
+def test_lost_webhooks_are_told_in_ready_and_are_no_change_of_payloads() -> None:
+    """Messages arrive, so the Flow is Ready; that they arrive only by asking is what a person must know."""
+    lost = {
+        "kind": "gap", "reason": "WebhooksLost", "message": "Its webhook loses messages.",
+        "severity": "warning",
+    }  # fmt: skip
+    facts = healthy_facts(findings=[lost])
+
+    status, reason, message = said(facts, "Ready")
+    assert (status, reason) == ("True", "Healthy")
+    assert message.endswith("Its webhook loses messages.")
+    assert said(facts, "SchemaStable")[0] == "True"
+    assert "webhook" not in said(facts, "SchemaStable")[2]

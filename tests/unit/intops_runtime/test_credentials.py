@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from intops_api.connector_class import Auth
 from intops_runtime.edges.credentials import Credentials
+from intops_runtime.edges.outbound import CredentialMissing, credential_headers
 
 
 def lay(root: Path, name: str, **values: str) -> None:
@@ -128,3 +130,19 @@ def test_a_key_that_is_no_text_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "desk" / "logo").write_bytes(b"\xff\xfe")
 
     assert Credentials(tmp_path).read("desk") == {"token": "t1"}
+
+
+def test_a_credential_that_may_be_left_out_is_never_replaced_by_another_of_the_secret() -> None:
+    """The token that proves senders to us lies in the same Secret; it is not what a poll shows."""
+    incoming = {"token": "proves-senders"}
+    optional = Auth(scheme="bearer", key="apiToken", optional=True)
+
+    assert credential_headers(optional, incoming) == {}
+    assert credential_headers(optional, {**incoming, "apiToken": "ours"}) == {
+        "Authorization": "Bearer ours"
+    }
+    with pytest.raises(CredentialMissing):
+        credential_headers(Auth(scheme="bearer", key="apiToken"), incoming)
+    half = Auth(scheme="basic", username_key="username", password_key="password", optional=True)
+    with pytest.raises(CredentialMissing):
+        credential_headers(half, {"username": "u"})

@@ -8,7 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from intops_api.report import (
     ConnectorReport,
     EnrichmentReport,
+    Finding,
     PlanReport,
+    PollReport,
     ReportFlow,
     ShadowReport,
     StoreReport,
@@ -31,6 +33,9 @@ REPORT = PlanReport(
 
 
 SHADOW = ShadowReport(binding="prometheus", mapping="new", same=5, differing=2, unmapped=1)
+
+
+POLL = PollReport(source="prometheus", ok=7, failed=2, recovered=3)
 
 
 def samples(*reports: PlanReport) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -103,6 +108,7 @@ def test_every_metric_that_is_documented_is_shown_and_no_other() -> None:
             "variants": {"prometheus": {"v4": 3}},
             "shadows": [SHADOW],
             "enrichments": [EnrichmentReport(binding="ci", hit=3, error=1, incomplete=1)],
+            "polls": [POLL],
         }
     )
     shown = {name for name, _ in samples(full)}
@@ -113,3 +119,14 @@ def test_every_metric_that_is_documented_is_shown_and_no_other() -> None:
 def test_a_worker_without_plans_shows_nothing() -> None:
     """An empty worker is no error."""
     assert samples() == {}
+
+
+def test_what_came_only_by_asking_is_counted_and_is_no_change_of_payloads() -> None:
+    """A lost webhook is a number of its own; it must not look like drift."""
+    lost = Finding(kind="gap", reason="WebhooksLost", message="lost", severity="warning")
+    report = REPORT.model_copy(update={"polls": [POLL], "findings": [lost]})
+
+    assert value("intops_poll_total", report, source="prometheus", result="ok") == 7
+    assert value("intops_poll_total", report, source="prometheus", result="failed") == 2
+    assert value("intops_poll_recovered_total", report, source="prometheus") == 3
+    assert value("intops_drift_findings", report, severity="warning") == 0
