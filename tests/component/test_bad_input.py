@@ -157,6 +157,7 @@ def test_what_is_no_http_is_answered_or_cut_off_and_nothing_is_kept(
         head + b"Content-Length: -1\r\n\r\n",
         head + b"Content-Length: 1000\r\n\r\n{",  # the rest never comes
         head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        head.replace(b"Host: x\r\n", b"Host: x\x95\n"),  # the next line is part of a wrong one
         head + b"X-Long: " + b"a" * 20_000 + b"\r\nContent-Length: 0\r\n\r\n",
         head + b"".join(b"X-%d: a\r\n" % n for n in range(200)) + b"Content-Length: 0\r\n\r\n",
     ]

@@ -97,6 +97,29 @@ async def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
         await opened(path)
 
 
+async def test_a_store_that_has_become_empty_is_told_and_not_begun_anew(tmp_path: Path) -> None:
+    """The file was cut to nothing while nobody worked with it; moved away, an empty one is begun."""
+    path = tmp_path / "store.sqlite"
+    await (await opened(path)).close()
+    path.write_bytes(b"")
+
+    with pytest.raises(StoreError, match="the store is damaged"):
+        await opened(path)
+    assert path.read_bytes() == b""
+    path.unlink()
+    await (await opened(path)).close()
+
+
+async def test_a_log_without_its_store_is_told_and_kept(tmp_path: Path) -> None:
+    """SQLite would begin an empty store and throw the log away."""
+    path, log = tmp_path / "store.sqlite", tmp_path / "store.sqlite-wal"
+    log.write_bytes(b"what was acknowledged")
+
+    with pytest.raises(StoreError, match="the store is damaged"):
+        await opened(path)
+    assert log.read_bytes() == b"what was acknowledged"
+
+
 async def test_a_volatile_file_system_is_refused(tmp_path: Path) -> None:
     """What is empty after a restart cannot keep a promise."""
     shared = Path("/dev/shm") / f"intops-test-{random.randrange(10**9)}"

@@ -38,6 +38,12 @@ _LINK: Final = Record(
 
 def class_breaches(resource: Resource, spec: ConnectorClassSpec) -> Iterator[Breach]:
     """Everything that is wrong in a class, its Mappings aside."""
+    fields = [*field_breaches(spec.config_schema, "spec.configSchema")]
+    for name, schema in spec.objects.items():
+        fields += field_breaches(schema.fields, f"spec.objects.{name}.fields")
+    if fields:  # expressions can be judged only against fields that can be read
+        yield from fields
+        return
     checks = _Expressions(resource, spec)
     yield from checks.capture()
     for name, source in spec.headers.items():
@@ -53,9 +59,6 @@ def class_breaches(resource: Resource, spec: ConnectorClassSpec) -> Iterator[Bre
         yield from checks.one(matcher.detail, f"{path}.detail", answers)
     yield from _token_endpoint(spec)
     yield from _policies(spec)
-    for name, schema in spec.objects.items():
-        yield from field_breaches(schema.fields, f"spec.objects.{name}.fields")
-    yield from field_breaches(spec.config_schema, "spec.configSchema")
 
 
 class _Expressions:

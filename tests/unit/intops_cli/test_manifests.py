@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from intops_cli.manifests import ManifestError, read_folder
+from intops_cli.project import open_project
 
 FLOW = """\
 # a comment
@@ -132,3 +133,25 @@ def test_a_file_that_is_no_utf_8_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(ManifestError, match="UTF-8"):
         read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("metadata", ["[a]", "{name: [a]}", "{name: {a: 1}}", "7"])
+def test_metadata_of_a_wrong_shape_is_a_finding(tmp_path: Path, metadata: str) -> None:
+    """It names the field."""
+    put(tmp_path, "a.yaml", FLOW.replace("{name: f}", metadata))
+
+    found = open_project(tmp_path, namespace="itsm").findings
+
+    assert any(located.finding.path.startswith("metadata") for located in found)
+
+
+def test_a_class_with_a_field_that_is_no_path_is_a_finding(tmp_path: Path) -> None:
+    """Its expressions are judged once its fields can be read."""
+    spec = """{displayName: A, objects: {case: {fields: {"title.": {type: string}}}}, operations: {create: {
+      object: case, request: {method: POST, path: /c, body: record}, success: "true"}}}"""
+    head = "apiVersion: intops.io/v1alpha1\nkind: ConnectorClass\nmetadata: {name: a}\n"
+    put(tmp_path, "a.yaml", f"{head}spec: {spec}\n")
+
+    found = open_project(tmp_path, namespace="itsm").findings
+
+    assert any("is not a path" in located.finding.message for located in found)
