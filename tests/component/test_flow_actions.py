@@ -62,13 +62,6 @@ def begin(worker: WorkerProcess) -> None:
     wait_until(lambda: worker.report().store.failed is None, what="the store is open")
 
 
-@pytest.fixture(scope="module")
-def peer() -> Iterator[PostgreSQL]:
-    """One server for all tests of this file."""
-    with PostgreSQL() as running:
-        yield running
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def secrets(request: pytest.FixtureRequest) -> dict[str, dict[str, str]]:
     """Each store engine in turn: what a worker needs to reach it, where it needs anything."""

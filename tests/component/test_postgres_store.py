@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -21,19 +20,6 @@ from support.peers.postgresql import PostgreSQL
 from support.runtime.store_engines import PostgresEngine, message, put, told
 
 pytestmark = pytest.mark.component
-
-
-@pytest.fixture(scope="module")
-def peer() -> Iterator[PostgreSQL]:
-    """One server for all tests of this file; each test is a Flow of its own."""
-    with PostgreSQL() as running:
-        yield running
-
-
-@pytest.fixture
-def engine(peer: PostgreSQL) -> PostgresEngine:
-    """A Flow that no other test has."""
-    return PostgresEngine(peer, f"flow-{uuid.uuid4().hex[:8]}")
 
 
 @asynccontextmanager

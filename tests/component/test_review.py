@@ -60,13 +60,6 @@ def desk() -> Iterator[HelpdeskSimulator]:
     shutil.rmtree(desk.workdir, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def peer() -> Iterator[PostgreSQL]:
-    """One server for all tests of this file."""
-    with PostgreSQL() as running:
-        yield running
-
-
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def engine(request: pytest.FixtureRequest) -> PostgreSQL | None:
     """Each store engine in turn: the server, or None for the embedded one."""

@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import time
-import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -42,19 +41,6 @@ pytestmark = pytest.mark.component
 SOURCE = "source-token-1"
 DESK = "desk-token-1"
 FLOW = "alerts-to-helpdesk"
-
-
-@pytest.fixture(scope="module")
-def peer() -> Iterator[PostgreSQL]:
-    """One server for all tests of this file."""
-    with PostgreSQL() as running:
-        yield running
-
-
-@pytest.fixture
-def engine(peer: PostgreSQL) -> PostgresEngine:
-    """A Flow that no other test has."""
-    return PostgresEngine(peer, f"flow-{uuid.uuid4().hex[:8]}")
 
 
 @asynccontextmanager

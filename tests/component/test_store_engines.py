@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import pytest
 from intops_runtime.core.messages import Episode, IntakeResult, Link, Settlement, State
 from intops_runtime.edges.store.queries import Filter
 from intops_runtime.edges.store.tally import LOOK_EVERY_S
-from support.peers.postgresql import PostgreSQL
 from support.runtime.store_engines import (
     Engine,
     PostgresEngine,
@@ -26,13 +24,6 @@ from support.runtime.store_engines import (
 )
 
 pytestmark = pytest.mark.component
-
-
-@pytest.fixture(scope="module")
-def peer() -> Iterator[PostgreSQL]:
-    """One server for all tests of this file; each test is a Flow of its own."""
-    with PostgreSQL() as running:
-        yield running
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,19 +34,6 @@ pytestmark = pytest.mark.component
 
 class Killed(BaseException):
     """What a test throws where a process would die."""
-
-
-@pytest.fixture(scope="module")
-def peer() -> Iterator[PostgreSQL]:
-    """One server for all tests of this file; each test is a Flow of its own."""
-    with PostgreSQL() as running:
-        yield running
-
-
-@pytest.fixture
-def engine(peer: PostgreSQL) -> PostgresEngine:
-    """Where the messages go."""
-    return PostgresEngine(peer, f"flow-{uuid.uuid4().hex[:8]}")
 
 
 @pytest.fixture

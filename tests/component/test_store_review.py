@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -19,17 +18,9 @@ from intops_runtime.edges.store.base import Store
 from intops_runtime.edges.store.queries import Filter
 from intops_runtime.edges.store.reviews import Wanted
 from intops_runtime.edges.store.schema import APPLICATION_ID, STEPS
-from support.peers.postgresql import PostgreSQL
 from support.runtime.store_engines import Engine, PostgresEngine, SqliteEngine, problems, told
 
 pytestmark = pytest.mark.component
-
-
-@pytest.fixture(scope="module")
-def peer() -> Iterator[PostgreSQL]:
-    """One server for all tests of this file; each test is a Flow of its own."""
-    with PostgreSQL() as running:
-        yield running
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

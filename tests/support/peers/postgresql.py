@@ -35,6 +35,7 @@ class PostgreSQL(Peer):
 
     Args:
         settings: Server settings beside the product's defaults, such as `{"fsync": "off"}`.
+        data: Where the cluster lies below `workdir`; a test may mount a volume above it.
         bind, port: See `Peer`.
     """
 
@@ -42,7 +43,12 @@ class PostgreSQL(Peer):
     user: ClassVar[str] = "intops"
 
     def __init__(
-        self, settings: dict[str, str] | None = None, *, bind: str = "127.0.0.1", port: int = 0
+        self,
+        settings: dict[str, str] | None = None,
+        *,
+        data: str = "data",
+        bind: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         folders = binaries()
         self._initdb = require_binary("initdb", remedy=REMEDY, search=folders)
@@ -52,7 +58,7 @@ class PostgreSQL(Peer):
         super().__init__(bind=bind, port=port)
         self.settings = settings or {}
         self.password = secrets.token_hex(18)
-        self._data = self.workdir / "data"
+        self._data = self.workdir / data
 
     @property
     def dsn(self) -> str:
@@ -73,7 +79,8 @@ class PostgreSQL(Peer):
             return
         if os.geteuid() == 0:
             account = pwd.getpwnam(ACCOUNT)
-            os.chown(self.workdir, account.pw_uid, account.pw_gid)
+            for folder in (self.workdir, self._data.parent):
+                os.chown(folder, account.pw_uid, account.pw_gid)
         word = self.workdir / "password"
         word.write_text(self.password, encoding="utf-8")
         shutil.chown(word, *([ACCOUNT, ACCOUNT] if os.geteuid() == 0 else [os.getuid()]))
