@@ -141,7 +141,7 @@ class Poll(ApiModel):
     body: Expression
     """CEL over `response`, `config`, `endpoint`, `now` that makes the body of a webhook out of the answer."""
     needs: list[str] = Field(default_factory=list, max_length=16)
-    """Settings (`spec.config`) without which a Connector is not asked, because the answer would hold what is not ours."""
+    """Settings (`spec.config`) without which nobody is asked, because the answer would hold what is not ours."""
     every: Duration = Field(default="5m", json_schema_extra={"x-intops-implied": True})
     """How often it is asked, at least 10s; 5m if absent."""
     patience: Duration = Field(default="6m", json_schema_extra={"x-intops-implied": True})
