@@ -63,8 +63,8 @@ def judge(resource: Resource, resources: Resources, *, new: bool = True) -> list
     """
     if isinstance(resource.spec, FlowSpec):
         return judge_flow(gather_flow(resource, resources), new=new)
-    broken = [*_alone(resource), *_by_kind(resource, resources)]
-    return _findings(broken, resource.ref)
+    alone = _alone(resource)
+    return _findings([*alone, *_not_said(alone, _by_kind(resource, resources))], resource.ref)
 
 
 def judge_flow(facts: FlowFacts, *, new: bool = True) -> list[Finding]:
@@ -73,7 +73,8 @@ def judge_flow(facts: FlowFacts, *, new: bool = True) -> list[Finding]:
     Rules that a Pattern lists have the severity that it says; those without which a worker could not
     run hold in any case. `spec.exceptions` turns a violation into a record.
     """
-    broken = [*_alone(facts.flow), *facts.breaches, *_flow_itself(facts)]
+    alone = _alone(facts.flow)
+    broken = [*facts.breaches, *_flow_itself(facts)]
     pattern = facts.pattern_spec
     listed = {rule.id: rule.severity for rule in pattern.rules} if pattern else {}
     for rule in RULES:
@@ -84,7 +85,7 @@ def judge_flow(facts: FlowFacts, *, new: bool = True) -> list[Finding]:
     excused = {exception.rule for exception in facts.spec.exceptions}
     ref = facts.flow.ref
     findings: list[Finding] = []
-    for finding in _findings(broken, ref, listed):
+    for finding in _findings([*alone, *_not_said(alone, broken)], ref, listed):
         known = BY_ID.get(finding.rule)
         may_be_excused = known is None or known.excusable
         severity = finding.severity
@@ -116,6 +117,22 @@ def _findings(
         finding = Finding(rule_id, severity, breach.path, breach.message, ref, breach.missing)
         found.setdefault((rule_id, breach.path, breach.message), finding)
     return list(found.values())
+
+
+def _not_said(alone: Iterable[Broken], broken: Iterable[Broken]) -> Iterator[Broken]:
+    """What is broken outside the places that the object itself breaks already.
+
+    An API server refuses those by the schema and asks nobody else, so a second sentence about the same
+    place would be one that it never says.
+    """
+    told = [breach.path for _, breach in alone]
+    for rule_id, breach in broken:
+        if not any(_within(breach.path, place) for place in told):
+            yield rule_id, breach
+
+
+def _within(path: str, place: str) -> bool:
+    return path == place or path.startswith((f"{place}.", f"{place}["))
 
 
 @dataclass(frozen=True, slots=True)

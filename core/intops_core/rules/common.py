@@ -74,7 +74,7 @@ def systems_can_play_their_roles(facts: FlowFacts) -> Iterator[Breach]:
         if system.role is None or system.class_ is None or system.connector is None:
             continue
         offered = system.capabilities()
-        lacking = [name for name in system.role.operations if name not in offered]
+        lacking = _lacking(system, system.role)
         path = f"{system.path}.connector"
         if lacking:
             offers = ", ".join(sorted(offered)) or "nothing"
@@ -120,7 +120,8 @@ def mappings_lead_through_the_models(facts: FlowFacts) -> Iterator[Breach]:
             else (model.label, f"class {name}")
         )
         if system.mapping is None:
-            if system.binding.mapping is None:
+            # A system that cannot play its role is refused by COM-03; a Mapping would not help it.
+            if system.binding.mapping is None and not _lacking(system, role):
                 yield Breach(
                     system.path,
                     f'"{system.binding.name}" names no mapping, and class {name} has none of its own from '
@@ -208,6 +209,12 @@ def _set_problem(name: str, value: object, path: str, model: Model) -> Iterator[
 
 def _first_level(model: Model) -> list[str]:
     return [name for name in model.version.fields if "." not in name]
+
+
+def _lacking(system: BoundSystem, role: Role) -> list[str]:
+    """Operations of a role that the class of a bound Connector does not offer."""
+    offered = system.capabilities()
+    return [name for name in role.operations if name not in offered]
 
 
 def _model_of(facts: FlowFacts, role: Role | None) -> Model | None:

@@ -43,7 +43,7 @@ _SECRET_VALUE: Final = re.compile(
 def keeps_secrets_and_metadata_out(facts: ConnectorFacts) -> Iterator[Breach]:
     """COM-10: credentials only in Secrets; no address of the platform; no credential in clear text."""
     for path, name, value in _texts(facts.spec.config, "spec.config", ""):
-        if _SECRET_VALUE.search(value) or (_SECRET_NAME.search(name) and value):
+        if _is_credential(name, value):
             yield Breach(
                 path,
                 f'"{name}" looks like a credential that is written in clear text, so everybody who may '
@@ -107,7 +107,8 @@ def settings_fit_the_class(facts: ConnectorFacts) -> Iterator[Breach]:
             "would be refused. Write spec.credentials.secretName, a Secret with these keys.",
         )
     for name in spec.config:
-        if name not in class_.config_schema:
+        # A credential is refused as one (COM-10); that no such setting exists would be the lesser word.
+        if name not in class_.config_schema and not _is_credential(name, spec.config[name]):
             yield Breach(
                 f"spec.config.{name}",
                 f'Class {spec.class_} has no setting "{name}", so it would do nothing.'
@@ -145,6 +146,13 @@ def value_refusal(value: Any, schema: FieldSchema) -> str:
     ):
         return f"takes {schema.max_length} characters and this has {len(result)}; shorten it."
     return ""
+
+
+def _is_credential(name: str, value: Any) -> bool:
+    """Whether a text looks like a credential, by its name or by itself."""
+    if not isinstance(value, str) or not value:
+        return False
+    return bool(_SECRET_VALUE.search(value) or _SECRET_NAME.search(name))
 
 
 def _texts(value: Any, path: str, name: str) -> Iterator[tuple[str, str, str]]:

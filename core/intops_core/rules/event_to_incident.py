@@ -36,8 +36,8 @@ _WITHOUT: Final = {
 def sources_fill_the_event(facts: FlowFacts) -> Iterator[Breach]:
     """E2I-01: every source Mapping yields what tells outbreaks apart."""
     for system in facts.of_role("in"):
-        if system.mapping is None:
-            continue
+        if system.mapping is None or system.mapping.body.to.class_ is not None:
+            continue  # a Mapping that leads elsewhere is refused by COM-04
         filled = filled_fields(system.mapping.body)
         lacking = [name for name in _WITHOUT if name not in filled]
         for name in lacking:

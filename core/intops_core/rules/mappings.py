@@ -67,17 +67,17 @@ def fills_what_is_required(facts: MappingFacts) -> Iterator[Breach]:
     for path in required:
         if _is_made(path, always, facts.target):
             continue
-        reach = (
-            "has a rule for it in some variants only"
+        reach, repair = (
+            ("has a rule for it in some variants only", "Leave variants out of a rule for it")
             if _is_made(path, ruled, facts.target)
-            else "has no rule for it"
+            else ("has no rule for it", "Add a rule with from, cel or default")
         )
         schema = facts.target.fields[path]
         sense = f" ({schema.meaning.rstrip('.')})" if schema.meaning else ""
         yield Breach(
             f"{facts.at}.fields",
             f'{_target_label(facts)} requires "{path}"{sense}, but Mapping "{facts.name}" {reach}. Every '
-            "message would wait for a person. Add a rule with from, cel or default.",
+            f"message would wait for a person. {repair}.",
         )
 
 

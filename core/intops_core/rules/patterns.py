@@ -49,9 +49,10 @@ def pattern_breaches(
     spec = cast("PatternSpec", resource.spec)
     yield from _engine(spec)
     yield from _rules(spec, built_in)
-    yield from _models(whole.spec, resource, resources)
-    yield from _roles(whole.spec)
-    yield from _defaults(whole.spec)
+    if not whole.endless:  # else nothing is known of what it would inherit
+        yield from _models(whole.spec, resource, resources)
+        yield from _roles(whole.spec)
+        yield from _defaults(whole.spec)
     yield from _inheritance(spec, whole, resources)
 
 
