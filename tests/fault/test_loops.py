@@ -71,7 +71,7 @@ def echoes(worker: WorkerProcess) -> int:
 
 
 async def test_without_reading_the_key_one_case_becomes_ever_more() -> None:
-    """F45, the control: the class does not say where our key stands."""
+    """F45: the class does not say where our key stands."""
     async with mirrored(recognises_its_own=False) as (left, right, _):
         left.add({"title": "one"})
         await asyncio.to_thread(
