@@ -77,7 +77,7 @@ class _Picture:
 
 
 def svg(flows: Sequence[FlowLinks]) -> str:
-    """The picture. A system that sends and receives stands on both sides."""
+    """The picture. A system that is joined with models of both ends stands on both sides."""
     left = [_on_left(one) for one in flows]
     right = [[link for link in one.links if link not in left[i]] for i, one in enumerate(flows)]
     systems_width = (_system_width(left), _system_width(right))
@@ -107,10 +107,12 @@ def svg(flows: Sequence[FlowLinks]) -> str:
 
 
 def _on_left(one: FlowLinks) -> list[Link]:
-    """Links of systems that stand on the left: those that the Flow's data comes from."""
-    sending = {link.binding for link in one.links if link.into and link.kind == "mapped"}
-    first = one.models[0] if one.models else ""
-    return [link for link in one.links if link.binding in sending or link.model == first]
+    """Links with the first model of the Flow; where it has only one, those that lead into it."""
+    return [
+        link
+        for link in one.links
+        if link.model == one.models[0] and (link.into or link.model != one.models[-1])
+    ]
 
 
 def _names(links: Sequence[Sequence[Link]]) -> list[Ref]:

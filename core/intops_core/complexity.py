@@ -3,10 +3,10 @@
 Pure counting over `estate`. The growth of the direct way is quadratic: N systems have N(N−1)/2 pairs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from intops_core.estate import COUNTED, FlowLinks, Link, NamedMapping, systems
+from intops_core.estate import COUNTED, FlowLinks, Link, LinkKind, NamedMapping, systems
 from intops_core.findings import Ref
 
 
@@ -52,8 +52,8 @@ class Complexity:
         flows: Flows that were counted.
         standard: Those of them on a Pattern that intops ships.
         systems: Connectors that exchange data by a Mapping.
-        sources: Those of them from which data comes.
-        targets: Those of them to which data goes.
+        sources: Those of them that a Flow moves data from; ways back do not count here.
+        targets: Those of them that a Flow moves data to, likewise.
         pairs: Unordered pairs of systems between which at least one Flow moves data.
         direct: Translations that the same Flows would need from system to system: distinct source, target, model.
         connections: Distinct system, model and direction that are joined now.
@@ -95,13 +95,14 @@ def complexity(flows: Sequence[FlowLinks], standard: frozenset[str]) -> Complexi
         standard: Names of the Patterns that intops ships.
     """
     links = [link for one in flows for link in _counted(one)]
-    ways = {way for one in flows for way in _ways(one)}
+    forth = {way for one in flows for way in _ways(one, "mapped")}
+    ways = forth | {way for one in flows for way in _ways(one, "back")}
     return Complexity(
         flows=len(flows),
         standard=sum(1 for one in flows if one.pattern in standard),
         systems=len(systems(flows)),
-        sources=len({source for source, _, _ in ways}),
-        targets=len({target for _, target, _ in ways}),
+        sources=len({source for source, _, _ in forth}),
+        targets=len({target for _, target, _ in forth}),
         pairs=len({frozenset((source, target)) for source, target, _ in ways if source != target}),
         direct=len(ways),
         connections=len({(link.system, link.model, link.into) for link in links}),
@@ -112,12 +113,18 @@ def complexity(flows: Sequence[FlowLinks], standard: frozenset[str]) -> Complexi
     )
 
 
-def _shares(flows: Sequence[FlowLinks]) -> Iterable[ModelShare]:
+def _shares(flows: Sequence[FlowLinks]) -> Iterator[ModelShare]:
     names = {model for one in flows for model in one.models}
     names |= {link.model for one in flows for link in _counted(one)}
     for name in sorted(names):
         links = [link for one in flows for link in _counted(one) if link.model == name]
-        through = {way for one in flows if name in one.models for way in _ways(one)}
+        through = {
+            way
+            for one in flows
+            if name in one.models
+            for kind in COUNTED
+            for way in _ways(one, kind)
+        }
         yield ModelShare(
             model=name,
             systems=len({link.system for link in links}),
@@ -135,12 +142,10 @@ def _mappings(links: Iterable[Link]) -> set[NamedMapping]:
     return {link.mapping for link in links if link.mapping is not None}
 
 
-def _ways(one: FlowLinks) -> Iterable[tuple[Ref, Ref, str]]:
-    """Source, target and model of everything that a Flow moves, there and back."""
-    links = _counted(one)
-    for kind in COUNTED:
-        sources = [link for link in links if link.kind == kind and link.into]
-        targets = [link for link in links if link.kind == kind and not link.into]
-        for source in sources:
-            for target in targets:
+def _ways(one: FlowLinks, kind: LinkKind) -> Iterator[tuple[Ref, Ref, str]]:
+    """Source, target and model of everything that a Flow moves, there (`mapped`) or back."""
+    links = [link for link in one.links if link.kind == kind]
+    for source in links:
+        for target in links:
+            if source.into and not target.into:
                 yield source.system, target.system, target.model

@@ -14,7 +14,7 @@ from intops_core.findings import Ref
 from intops_core.resources import Resource, Resources
 
 LinkKind = Literal["mapped", "back", "shadow", "unmapped"]
-COUNTED: Final = frozenset({"mapped", "back"})
+COUNTED: Final[frozenset[LinkKind]] = frozenset({"mapped", "back"})
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -74,9 +74,9 @@ def _forecast(given: argparse.Namespace) -> int:
 
 
 def lost_sentences(flows: tuple[FlowLinks, ...]) -> list[str]:
-    """What is left out because a name leads nowhere."""
+    """Fields whose names lead nowhere, so that they join nothing."""
     return [
-        f'Flow "{one.flow.name}": {", ".join(one.lost)} name what does not exist, so it is left out here. '
+        f'Flow "{one.flow.name}" names what does not exist and so joins nothing, in {", ".join(one.lost)}. '
         "`intops validate` says what to write."
         for one in flows
         if one.lost

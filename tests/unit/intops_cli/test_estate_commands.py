@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
@@ -170,6 +171,38 @@ def test_a_flow_that_could_not_run_is_drawn_all_the_same(
         assert json.loads(drawn.out)["flows"][0]["owner"] == CHATTY
     else:
         assert {"mermaid": "(#quot;a#lt;b#gt;#amp;)", "dot": r"(\"a<b>&)"}[form] in drawn.out
+
+
+@pytest.mark.parametrize(
+    ("form", "trial", "back"),
+    [
+        ("mermaid", 's0 -.->|"trial: renamed"| f0_m0', 'f0_m1 -->|"back: incident-to-helpdesk"| s0'),
+        ("dot", '[label="trial: renamed", style=dashed]', 'f0_m1 -> s0 [label="back: incident-to-helpdesk"'),
+        ("svg", '<path class="arrow shadow"', ">back: incident-to-helpdesk</text>"),
+        ("json", '"kind": "shadow"', '"kind": "back"'),
+    ],
+)  # fmt: skip
+def test_a_trial_and_a_way_back_can_be_told_from_the_way_that_decides(
+    form: str, trial: str, back: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both bear the name of their Mapping, and arrows point where data goes."""
+    for name in ("connectors.yaml", "mappings.yaml"):
+        shutil.copy(EXAMPLE / name, tmp_path / name)
+    (flow,) = yaml.safe_load_all((EXAMPLE / "flow.yaml").read_text(encoding="utf-8"))
+    flow["spec"]["roles"]["source"][0] |= {
+        "shadow": "renamed",
+        "reverseMapping": "incident-to-helpdesk",
+    }
+    (tmp_path / "flow.yaml").write_text(yaml.safe_dump(flow), encoding="utf-8")
+    (tmp_path / "renamed.yaml").write_text(
+        mapping(lambda raw: raw["metadata"].update(name="renamed")), encoding="utf-8"
+    )
+
+    assert ran("graph", tmp_path, "-o", form) == 0
+
+    drawn = capsys.readouterr().out
+    assert trial in drawn
+    assert back in drawn
 
 
 def test_a_flow_whose_pattern_is_missing_is_an_empty_box(

@@ -90,6 +90,7 @@ def test_a_way_back_is_a_translation_of_its_own() -> None:
     found = counted(back)
 
     assert (found.pairs, found.direct, found.connections) == (1, 2, 4)
+    assert (found.sources, found.targets) == (1, 1)
 
 
 def test_what_is_only_told_or_on_trial_or_missing_does_not_count() -> None:
