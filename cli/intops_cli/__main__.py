@@ -14,7 +14,7 @@ from intops_cli.worker_client import Refused, WorkerUnavailable
 
 COMMANDS = (
     "run", "validate", "test", "replay", "shadow", "get", "messages", "trace", "record", "review", "audit", "explain",
-    "store", "version",
+    "store", "impact", "graph", "complexity", "version",
 )  # fmt: skip
 
 EPILOG = f"""\
@@ -46,8 +46,9 @@ def parser(wanted: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
             epilog=module.EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        forms = getattr(module, "FORMS", FORMATS)
         command.add_argument(
-            "-o", "--output", choices=FORMATS, default="table", help="form of the answer"
+            "-o", "--output", choices=forms, default=forms[0], help="form of the answer"
         )
         command.add_argument(
             "-n",
@@ -60,7 +61,7 @@ def parser(wanted: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 
 def command_module(name: str) -> ModuleType:
-    """The module of a command: HELP, EPILOG, `arguments` and `run`."""
+    """The module of a command: HELP, EPILOG, `arguments` and `run`; FORMS if its answer is no table."""
     return importlib.import_module(f"intops_cli.commands.{name}")
 
 
