@@ -120,10 +120,10 @@ def die_of(text: str, end: Callable[[], None]) -> None:
     In a title it is the message that does it, and in a body's receiver the whole delivery.
     """
 
-    def deadly_shape(plan: Any, key: str, record: Any, stamp: str) -> Any:
+    def deadly_shape(plan: Any, key: str, record: Any, *more: Any) -> Any:
         if text in str(record.get("title")):
             end()
-        return shape(plan, key, record, stamp)
+        return shape(plan, key, record, *more)
 
     def deadly_split(plan: Any, delivery: Any, **options: Any) -> Any:
         if f'"receiver":"{text}"'.encode() in delivery.body:
