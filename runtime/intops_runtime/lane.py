@@ -290,7 +290,9 @@ class Lane:
             read = await target.read_back(operation, facts)
             if isinstance(read, Failure):
                 # The write itself is done: what is left to do is to read it, and nothing is made again.
-                return settling.unread(self._failed(message, target, None, read), link)
+                return settling.unread(
+                    leased, self._failed(message, target, None, read), link, time.time()
+                )
             seen, differences = read
             link = replace(link, version=seen.version or link.version)
             if how == "found" and shaped.enrichment.missing:

@@ -163,9 +163,10 @@ def as_it_reads(link: Link, differences: Sequence[Difference]) -> Link:
     return replace(link, agreed={**link.agreed, "record": record})
 
 
-def unread(ended: Settlement, link: Link) -> Settlement:
+def unread(leased: Leased, ended: Settlement, link: Link, now: float) -> Settlement:
     """The record is there and could not be read back yet: it is linked, and read again."""
-    return replace(ended, stage=CONFIRMING, link=link)
+    known = leased.episode or episode_after(leased, episodes.OPEN, now)
+    return replace(ended, stage=CONFIRMING, link=link, episode=known)
 
 
 def unenriched(leased: Leased, enrichment: Enrichment) -> Settlement:

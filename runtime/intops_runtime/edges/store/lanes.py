@@ -152,6 +152,8 @@ def _intact(rows: list[Any]) -> Leased | None:
     record, original, crc = row[11], row[17], row[18]
     if crc is not None and crc != checksum(row[4], record, original):
         return None
+    if row[26] is None and row[32] is not None:
+        return None  # a record is linked together with its episode, so the volume has lost that
     beside = [(row[26:31], row[31]), *((one[32:41], one[41]) for one in rows)]
     if any(crc is not None and crc != _words_checksum(words) for words, crc in beside):
         return None
