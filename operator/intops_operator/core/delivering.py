@@ -43,8 +43,13 @@ def credentials_valid(facts: FlowFacts, counts: Counts | None) -> Verdict:
     kind = ConditionType.CREDENTIALS_VALID
     if not facts.reports:
         return _unknown(kind, facts)
-    needed = [system for system in facts.connectors() if system.role != "enricher"]
+    needed = [_as_needed(system) for system in facts.connectors() if system.role != "enricher"]
     return _credentials(facts, needed, counts)
+
+
+def _as_needed(system: ConnectorReport) -> ConnectorReport:
+    """What messages need of a system: a source that refuses to be asked still sends, and its poll is told of."""
+    return system.model_copy(update={"state": "ok"}) if system.role == "source" else system
 
 
 def _credentials(

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from intops_core.expressions import EvaluationError, activation
+from intops_core.expressions import EvaluationError, Program, activation
 from intops_core.mapping import LeftOut, Mapped, Source
 from intops_runtime.core.compiled import CompiledPlan, CompiledSource
 from intops_runtime.core.drift import DriftWatch
@@ -127,7 +127,7 @@ def messages_of(
     A second one is the question that it leaves to a person. `stamp` is now, RFC 3339.
     """
     dedup = dedup_of(source, delivery.headers, item, payload)
-    ours = _origin(source, delivery.headers, item, payload)
+    ours = origin_of(source, delivery.headers, item, payload)
     if ours is not None:
         yield NewMessage(
             item=index, key=ours, dedup=dedup, state=State.DROPPED, stage="recognised", reason="echo",
@@ -193,32 +193,34 @@ def _question(
     )
 
 
-def _origin(
+def origin_of(
     source: CompiledSource, headers: Mapping[str, str], item: Any, payload: Any
 ) -> str | None:
     """The correlation key that a record of ours carries: telling of it again would go round in circles."""
-    if source.origin is None:
-        return None
-    scope = activation({"object": item, "payload": payload, "headers": dict(headers)})
-    try:
-        return key_in(source.origin.evaluate(scope))
-    except EvaluationError:
-        return None  # a record without that field is not ours
+    return key_in(_said_of(source.origin, headers, item, payload))
 
 
 def dedup_of(
     source: CompiledSource, headers: Mapping[str, str], item: Any, payload: Any
 ) -> str | None:
     """What two copies of one message have in common; None where nothing tells."""
-    if source.delivery_id is None:
-        return None
-    scope = activation({"object": item, "payload": payload, "headers": dict(headers)})
-    try:
-        value = source.delivery_id.evaluate(scope)
-    except EvaluationError:
-        return None  # mapping tells what is missing, with its path
+    value = _said_of(source.delivery_id, headers, item, payload)
     text = "" if value is None else str(value)  # null names no copy: two of them are two messages
     return _short(text) if text else None
+
+
+def _said_of(
+    program: Program | None, headers: Mapping[str, str], item: Any, payload: Any
+) -> object:
+    """What an expression of the class says of an item; None where it says nothing or fails."""
+    if program is None:
+        return None
+    try:
+        return program.evaluate(
+            activation({"object": item, "payload": payload, "headers": dict(headers)})
+        )
+    except EvaluationError:
+        return None  # mapping tells what is missing, with its path
 
 
 def _short(text: str) -> str:

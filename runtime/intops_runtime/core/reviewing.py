@@ -16,6 +16,7 @@ from intops_core.records import copy_json, path_parts, set_parts
 from intops_core.typed import Record
 from intops_runtime.core.compiled import CompiledPlan, CompiledSource
 from intops_runtime.core.decisions import Decision, Refusal, Resolution, ReviewItem
+from intops_runtime.core.intake import origin_of
 from intops_runtime.core.keys import correlation_key
 from intops_runtime.core.messages import COMPLETES, LEFT_OUT
 from intops_runtime.core.shaping import Unshaped, shape
@@ -150,6 +151,9 @@ def _mapped_anew(
         payload = orjson.loads(item.payload)
     except orjson.JSONDecodeError:
         payload = None
+    if origin_of(source, item.headers, item.original, payload) is not None:
+        words = "It is a record that intops has written itself and heard of again; discard it."
+        return Refusal(item.id, words)
     try:
         mapping = _with_constants(plan, source, patch) if patch else source.mapping
     except MappingError as error:

@@ -251,6 +251,16 @@ def test_what_the_guard_refuses_names_the_connector_and_what_to_write(
     assert said(facts, "TargetReachable")[:2] == ("True", "Reachable")
 
 
+@pytest.mark.parametrize("role", ["source", "enricher"])
+def test_a_credential_that_no_message_needs_keeps_nobody_from_being_ready(role: str) -> None:
+    """A source that refuses to be asked still sends; what an enricher knows is added later."""
+    refused = {"state": "held", "errorClass": "authDenied", "detail": "HTTP 401"}
+    facts = healthy_facts(connectors=[{**system(**refused), "name": "am", "role": role}])
+
+    assert said(facts, "CredentialsValid")[0] == "True"
+    assert said(facts, "Ready")[0] == "True"
+
+
 def test_a_refused_credential_is_no_dead_target() -> None:
     """A system that answers 401 answers."""
     facts = healthy_facts(connectors=[system(state="held", errorClass="authDenied")])

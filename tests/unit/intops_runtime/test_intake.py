@@ -175,18 +175,17 @@ def test_a_message_in_review_blocks_no_other(plan: CompiledPlan) -> None:
     assert len(keys) == 2
 
 
-def with_delivery_id(plan: FlowPlan, expression: str) -> CompiledPlan:
+def with_capture(plan: FlowPlan, **changed: str) -> CompiledPlan:
     wire = plan.to_wire()
     for blob in wire["blobs"]["classes"].values():
         if "capture" in blob["spec"]:
-            blob["spec"]["capture"]["deliveryId"] = expression
-    changed = FlowPlan.model_validate(wire)
-    return compile_plan(changed)
+            blob["spec"]["capture"].update(changed)
+    return compile_plan(FlowPlan.model_validate(wire))
 
 
 def test_a_long_name_of_a_copy_is_hashed(flow_plan: FlowPlan) -> None:
     """The name is a key of an index; its length is bounded and its meaning kept."""
-    plan = with_delivery_id(flow_plan, "object.labels.long")
+    plan = with_capture(flow_plan, deliveryId="object.labels.long")
 
     names = [
         taken(plan, firing(long=text)).messages[0].dedup
@@ -201,8 +200,22 @@ def test_a_long_name_of_a_copy_is_hashed(flow_plan: FlowPlan) -> None:
 @pytest.mark.parametrize("expression", ["null", '""', "object.labels.nobody_has_this"])
 def test_without_a_name_nothing_is_taken_for_a_copy(flow_plan: FlowPlan, expression: str) -> None:
     """Two messages that the class cannot name are two messages; neither is dropped."""
-    plan = with_delivery_id(flow_plan, expression)
+    plan = with_capture(flow_plan, deliveryId=expression)
 
     (message,) = taken(plan, FIRING).messages
 
     assert (message.dedup, message.state) == (None, State.WAITING)
+
+
+KEY = "iop1:oflqlsrjnru3ejgdpflketq5sx3g3in2"
+
+
+def test_what_carries_a_key_of_ours_is_an_echo_and_nothing_else_is(flow_plan: FlowPlan) -> None:
+    """It is dropped under that key, so that a trace of the record shows it; a label like any other is not ours."""
+    plan = with_capture(flow_plan, origin="object.labels.ours")
+
+    (echo,) = taken(plan, firing(ours=f"[{KEY}]")).messages
+    assert (echo.state, echo.reason, echo.key, echo.record) == (State.DROPPED, "echo", KEY, None)
+    for other in (firing(ours="INC0010001"), firing()):
+        (message,) = taken(plan, other).messages
+        assert message.state is State.WAITING

@@ -107,6 +107,23 @@ def test_a_retry_that_still_cannot_be_mapped_is_refused_with_the_field(plan: Com
     assert 'no entry for "odd"' in found.message
 
 
+def test_an_echo_is_not_sent_round_by_a_retry() -> None:
+    """It came to review before its class said where our key stands; now it can only be discarded."""
+    flow_plan = alerts_to_helpdesk("https://desk.example.com")
+    wire = flow_plan.to_wire()
+    for blob in wire["blobs"]["classes"].values():
+        if "capture" in blob["spec"]:
+            key = "iop1:oflqlsrjnru3ejgdpflketq5sx3g3in2"
+            blob["spec"]["capture"]["origin"] = f'"{key}"'
+    plan = compile_plan(type(flow_plan).model_validate(wire))
+
+    found = resolve(plan, item(severity="major"), decision("retry"), stamp=STAMP)
+
+    assert isinstance(found, Refusal)
+    assert "discard it" in found.message
+    assert not isinstance(resolve(plan, item(), decision("discard"), stamp=STAMP), Refusal)
+
+
 def test_an_edit_takes_the_place_of_the_rule_that_failed(plan: CompiledPlan) -> None:
     """Everything else comes from the original as ever."""
     found = resolve(
