@@ -19,7 +19,8 @@ from intops_runtime.core.reporting import rfc3339
 from intops_runtime.core.requests import Facts
 from intops_runtime.edges.store.base import StoreError
 from intops_runtime.review_views import REVIEW_DUE_WITHIN, group_view
-from intops_runtime.runner import MakeOutbound, PlanRunner, Secrets
+from intops_runtime.runner import PlanRunner
+from intops_runtime.systems import MakeOutbound, Secrets
 from intops_runtime.target import Target
 
 log = logging.getLogger("intops.worker")

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from intops_api.report import Finding
 from intops_runtime.attempts import Attempts
-from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
+from intops_runtime.core.compiled import CompiledPlan
 from intops_runtime.core.crashes import Crashes
 from intops_runtime.core.decisions import Applied
 from intops_runtime.core.drift import DriftWatch, told
@@ -30,7 +30,6 @@ from intops_runtime.core.messages import (
 from intops_runtime.core.refusals import refusal_watches
 from intops_runtime.core.shadowing import Trial
 from intops_runtime.edges.black_box import BlackBox, Watched
-from intops_runtime.edges.outbound import Outbound
 from intops_runtime.edges.store.base import (
     PASSING,
     STORE_RETRY_S,
@@ -45,6 +44,7 @@ from intops_runtime.lane import Lane
 from intops_runtime.outcomes import Outcomes
 from intops_runtime.polling import Polling
 from intops_runtime.rates import Rates
+from intops_runtime.systems import MakeOutbound, Secrets, Systems
 from intops_runtime.target import Target
 
 log = logging.getLogger("intops.worker")
@@ -59,9 +59,6 @@ IDLE_BEFORE_PRUNING_S = 10.0
 COMPLETE_EVERY_S = 2.0
 # Few at a time: new messages go first.
 COMPLETE_BATCH = 20
-
-Secrets = Callable[[str | None], dict[str, str] | None]
-MakeOutbound = Callable[[CompiledSystem], Outbound]
 
 
 class PlanRunner:
@@ -83,12 +80,7 @@ class PlanRunner:
         self.error: str | None = None
         self.opened_at = time.monotonic()
         self._black_box = black_box
-        self._make_outbound = make_outbound
-        self._secrets = secrets
         self._on_fatal = on_fatal
-        self._targets: dict[str, Target] = {}
-        self._enrichers: dict[str, Enricher] = {}
-        self._retired: list[Outbound] = []
         self._due = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
@@ -100,7 +92,7 @@ class PlanRunner:
         self._held: set[str] = set()
         self._takings = -1
         self._reopened: set[str] = set()
-        self._bind(compiled)
+        self._systems = Systems(compiled, make_outbound, secrets, self._gate_changed)
         self._refusals = refusal_watches(compiled)
         self.outcomes = Outcomes(store)
         self._intake = IntakeLoop(compiled, store, black_box, on_split=self._came)
@@ -132,7 +124,7 @@ class PlanRunner:
     @property
     def gates(self) -> dict[str, Gate]:
         """Gates of everything that is called, by the name of its binding."""
-        return {**self.polling.gates, **{name: t.gate for name, t in self.systems.items()}}
+        return {**self.polling.gates, **{name: t.gate for name, t in self._systems.all().items()}}
 
     @property
     def trials(self) -> list[Trial]:
@@ -142,20 +134,12 @@ class PlanRunner:
     @property
     def targets(self) -> dict[str, Target]:
         """Targets by the name of their binding."""
-        return self._targets
+        return self._systems.targets
 
     @property
     def enrichers(self) -> dict[str, Enricher]:
         """Systems that may know more, by the name of their binding."""
-        return self._enrichers
-
-    @property
-    def systems(self) -> dict[str, Target]:
-        """Everything that is called, by the name of its binding."""
-        return {
-            **self._targets,
-            **{name: enricher.target for name, enricher in self._enrichers.items()},
-        }
+        return self._systems.enrichers
 
     def start(self) -> None:
         """Begin to work."""
@@ -184,7 +168,7 @@ class PlanRunner:
         self.compiled = compiled
         self._crashes.drops = _drops_poison(compiled)
         self.rates.within(compiled.plan.slo.within)
-        self._bind(compiled)
+        self._systems.switch(compiled)
         self._refusals = refusal_watches(compiled)
         self._intake.switch(compiled)
         self.polling.switch(compiled)
@@ -200,13 +184,7 @@ class PlanRunner:
     def secret_changed(self, secret_name: str) -> None:
         """A Secret has other values now: what was held for it is tried at once."""
         self.polling.secret_changed(secret_name)
-        for target in self.systems.values():
-            binding = target.compiled.binding
-            if binding.secret_name == secret_name:
-                target.credential_changed()
-            if binding.ca_dir == secret_name:
-                fresh = self._make_outbound(target.compiled)
-                self._retired.append(target.replace(target.compiled, fresh))
+        self._systems.secret_changed(secret_name)
 
     async def stop(self, drain_s: float) -> None:
         """Finish what is being sent, at most `drain_s` seconds; the rest stays in the store."""
@@ -220,39 +198,10 @@ class PlanRunner:
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        for target in self._targets.values():
-            await target.close()
-        for enricher in self._enrichers.values():
-            await enricher.close()
-        for outbound in self._retired:
-            await outbound.close()
+        await self._systems.close()
         await self.polling.close()
         await self.store.close()
         self._black_box.close()
-
-    def _bind(self, compiled: CompiledPlan) -> None:
-        """Go over to the systems of a plan; what is known of those that stay is kept."""
-        self._targets = {
-            name: self._way_to(target, self._targets.get(name))
-            for name, target in compiled.targets.items()
-        }
-        enrichers: dict[str, Enricher] = {}
-        for name, enricher in compiled.enrichers.items():
-            known = self._enrichers.get(name)
-            way = self._way_to(enricher, known.target if known else None)
-            if known is not None and known.target is way:
-                known.switch(enricher)
-                enrichers[name] = known
-            else:
-                enrichers[name] = Enricher(enricher, way)
-        self._enrichers = enrichers
-
-    def _way_to(self, system: CompiledSystem, old: Target | None) -> Target:
-        outbound = self._make_outbound(system)
-        if old is None or old.compiled.binding.connector != system.binding.connector:
-            return Target(system, outbound, self._secrets, on_gate=self._gate_changed)
-        self._retired.append(old.replace(system, outbound))
-        return old
 
     def _gate_changed(self, binding: str, reopened: bool) -> None:
         if reopened:
@@ -325,7 +274,7 @@ class PlanRunner:
             await self.store.hasten(binding, time.time())
             self._reopened.discard(binding)
         for binding in list(self._held):
-            target = self._targets.get(binding)
+            target = self.targets.get(binding)
             if target is not None and not target.gate.admits(time.monotonic()):
                 continue
             if await self.store.unhold(binding, time.time(), UNHOLD_BATCH) < UNHOLD_BATCH:
@@ -348,7 +297,7 @@ class PlanRunner:
             self.store, self.compiled.plan.hash, self.opened_at, self._ended_unknown
         )
         lane = Lane(
-            self.compiled, self.store, self._targets, attempts, self._refusals, self._enrichers
+            self.compiled, self.store, self.targets, attempts, self._refusals, self.enrichers
         )
         try:
             return await Watched(self._black_box.computing("message", number), lane.run(leased))
@@ -393,12 +342,12 @@ class PlanRunner:
 
     async def _probe_loop(self) -> None:
         # Asked once before any message, so that the status tells of a wrong address or token at once.
-        for target in list(self.systems.values()):
+        for target in list(self._systems.all().values()):
             if target.operation("probe") is not None:
                 await target.probe()
         while True:
             await asyncio.sleep(TICK_S)
-            for target in list(self.systems.values()):
+            for target in list(self._systems.all().values()):
                 if target.gate.wants_probe(time.monotonic()):
                     await target.probe()
 
@@ -406,15 +355,15 @@ class PlanRunner:
         """What was delivered without an enricher is taken up again when that can be asked."""
         while True:
             await asyncio.sleep(COMPLETE_EVERY_S)
-            if not self._enrichers or self.compiled.plan.suspend:
+            if not self.enrichers or self.compiled.plan.suspend:
                 continue
             with contextlib.suppress(*PASSING):
                 counts = await self.store.incomplete()
-                for name, enricher in self._enrichers.items():
+                for name, enricher in self.enrichers.items():
                     enricher.incomplete = counts.get(name, 0)
                 for name in counts:
                     # Who is bound no longer is waited for no longer; the others are asked.
-                    known = self._enrichers.get(name)
+                    known = self.enrichers.get(name)
                     if known is None or known.target.gate.admits(time.monotonic()):
                         await self.store.complete(name, time.time(), COMPLETE_BATCH)
                         self._due.set()

@@ -18,6 +18,7 @@ from intops_runtime.core.budget import RetryBudget
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledSystem
 from intops_runtime.core.gates import Gate
+from intops_runtime.core.proving import CredentialMissing, credential_headers
 from intops_runtime.core.requests import (
     CompiledOperation,
     Difference,
@@ -29,10 +30,8 @@ from intops_runtime.core.requests import (
 )
 from intops_runtime.edges.clock import utc_now
 from intops_runtime.edges.outbound import (
-    CredentialMissing,
     Outbound,
     TransportError,
-    credential_headers,
 )
 from intops_runtime.edges.tokens import Token, TokenSource
 

@@ -1,10 +1,9 @@
 """Requests to systems: one method, `send`. Addresses guarded; no redirects; only a read is sent twice.
 
-Used by the delivery. Credentials are added here and nowhere else, so no expression, log or store sees them.
+Used by the delivery, which hands over the credential with each request, so that no expression, log or store sees it.
 """
 
 import asyncio
-import base64
 import contextlib
 import re
 import socket
@@ -18,7 +17,6 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 
-from intops_api.connector_class import Auth
 from intops_runtime.core.addresses import AddressPolicy
 from intops_runtime.core.classifying import TransportKind
 from intops_runtime.core.failpoints import reach
@@ -65,41 +63,6 @@ class Outbound(Protocol):
     async def close(self) -> None:
         """Give connections back."""
         ...
-
-
-class CredentialMissing(Exception):
-    """The Secret lacks a key that the class's authentication needs."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self.key = key
-
-
-def credential_headers(auth: Auth | None, secret: Mapping[str, str]) -> dict[str, str]:
-    """Headers that prove who we are.
-
-    Raises:
-        CredentialMissing: a key is not in the Secret.
-    """
-
-    def value(key: str | None) -> str:
-        found = secret.get(key or "")
-        if not found:
-            raise CredentialMissing(key or "")
-        return found
-
-    if auth is None or auth.scheme == "none":
-        return {}
-    if auth.optional and not any(
-        secret.get(key) for key in (auth.key, auth.username_key, auth.password_key) if key
-    ):
-        return {}
-    if auth.scheme == "basic":
-        pair = f"{value(auth.username_key)}:{value(auth.password_key)}"
-        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-    if auth.scheme == "bearer":
-        return {"Authorization": "Bearer " + value(auth.key)}
-    return {auth.header or "Authorization": auth.prefix + value(auth.key)}
 
 
 @dataclass(frozen=True, slots=True)

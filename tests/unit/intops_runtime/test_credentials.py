@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from intops_api.connector_class import Auth
+from intops_runtime.core.proving import CredentialMissing, credential_headers
 from intops_runtime.edges.credentials import Credentials
-from intops_runtime.edges.outbound import CredentialMissing, credential_headers
 
 
 def lay(root: Path, name: str, **values: str) -> None:
