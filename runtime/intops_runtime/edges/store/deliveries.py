@@ -35,6 +35,7 @@ def insert(
     if db.changes():
         tally.add("captured")
         tally.add("pending")
+        tally.used_bytes += len(body)  # a burst can fill a volume between two looks
         return Accepted(db.last_insert_rowid(), duplicate=False)
     known = db.execute(
         "SELECT id FROM deliveries WHERE source = ? AND delivery_id = ?", (source, delivery_id)

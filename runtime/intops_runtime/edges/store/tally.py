@@ -91,7 +91,7 @@ class Tally:
         self._look_at = 0.0
         self._stale = False
         self.used_bytes = 0
-        """What the file holds, without its free pages; as of the last look."""
+        """What the file holds, without its free pages: as of the last look, and the bodies that came since."""
 
     def load(self, db: apsw.Connection) -> None:
         """Read what the file says."""
