@@ -96,7 +96,22 @@ ALTER TABLE links ADD COLUMN crc INTEGER;
 ALTER TABLE episodes ADD COLUMN crc INTEGER;
 """
 
-STEPS = (_V1, _V2, _V3, _V4)
+# A link is 1 kB under a key that is as good as random: in the order of keys each new one rewrote four pages,
+# in the order of arrival it shares its page with those of the same commit.
+_V5 = """
+ALTER TABLE links RENAME TO links_by_key;
+CREATE TABLE links(
+  key TEXT NOT NULL, binding TEXT NOT NULL, connector TEXT NOT NULL, object TEXT NOT NULL,
+  native_id TEXT NOT NULL, display_id TEXT, url TEXT, version TEXT, agreed TEXT NOT NULL, crc INTEGER,
+  PRIMARY KEY(key, binding));
+INSERT INTO links SELECT key, binding, connector, object, native_id, display_id, url, version, agreed, crc
+  FROM links_by_key;
+DROP TABLE links_by_key;
+CREATE INDEX links_native ON links(native_id);
+CREATE INDEX links_display ON links(display_id) WHERE display_id IS NOT NULL;
+"""
+
+STEPS = (_V1, _V2, _V3, _V4, _V5)
 VERSION = len(STEPS)
 
 
