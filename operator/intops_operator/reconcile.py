@@ -164,7 +164,7 @@ class Reconciler:
             self._stale.add(ref)
             tools.queue.add_later(ref, DEPARTING_S)
             return None
-        tools.cache.take("Flow", live)
+        tools.cache.take_answer("Flow", live)
         self._stale.discard(ref)
         tools.writer.observe(ref, live.get("status"))
         state = self._flows.setdefault(ref, FlowState())
