@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,7 @@ class Ward:
         """All that the operator has logged."""
         return self.operator.log.read_text() if self.operator else ""
 
+    @contextmanager
     def replica(self, name: str = "op") -> Iterator[OperatorProcess]:
         """An operator behind the proxy; kept as `operator` as long as it runs."""
         flags = (f"--operations-port={self.workers.port}", "--lease-name=api-faults",
@@ -122,7 +124,7 @@ def test_f63_f64_any_request_in_the_life_of_a_flow_may_go_wrong(
     ward: Ward, fault_runs: str, seed: int
 ) -> None:
     """F63, F64, F67: lost, doubled by a retry, refused with 409, 429, 500, 503 or 504: the end is the same."""
-    for _ in ward.replica():
+    with ward.replica():
         calls, reference, writes = ward.reference()
         faults = tuple(fault for fault in Fault if fault not in KILLS)
         tries = drawn(calls, faults, SHORT["faults"], fault_runs, seed)
@@ -147,7 +149,7 @@ def test_f65_the_operator_may_die_at_any_request_in_the_life_of_a_flow(
     ward: Ward, fault_runs: str, seed: int
 ) -> None:
     """F65: before it is sent, or after it took effect: the next process converges, with no orphan."""
-    for _ in ward.replica():
+    with ward.replica():
         calls, reference, writes = ward.reference()
     tries = drawn(calls, KILLS, SHORT["kills"], fault_runs, seed)
     hit = [_outlived(ward, given, reference, writes) for given in tries]
@@ -170,9 +172,9 @@ def _outlived(ward: Ward, given: tuple[Call, Fault], reference: Story, writes: i
     with ThreadPoolExecutor(1) as pool:
         telling = pool.submit(_tell, story, given)
         while not telling.done():
-            for process in ward.replica():
+            with ward.replica() as process:
                 until(
-                    lambda: telling.done() or process.process.poll() is not None,  # noqa: B023
+                    lambda: telling.done() or process.process.poll() is not None,
                     "the end of the story or of the operator",
                     timeout_s=300,
                 )
@@ -207,9 +209,9 @@ def _starts(ward: Ward, given: tuple[Call, Fault] | None) -> list[Call]:
         ward.proxy.arm("cluster", *given, kill=lambda: _kill(ward))
     for again in range(5):
         try:
-            for process in ward.replica():
+            with ward.replica() as process:
                 until(
-                    lambda: process.process.poll() is not None or _all_accepted(ward.api),  # noqa: B023
+                    lambda: process.process.poll() is not None or _all_accepted(ward.api),
                     "the catalogue to be accepted",
                     timeout_s=60,
                     explain=process.tail,
@@ -236,10 +238,10 @@ def _all_accepted(api: Api) -> bool:
 @pytest.mark.parametrize("bend", [bend for bend in Bend if bend is not Bend.SILENT])
 def test_f62_watches_may_end_repeat_and_leave_out(ward: Ward, bend: Bend) -> None:
     """F62, F67: whatever a watch does, the operator lists again and comes to the same end."""
-    for _ in ward.replica():
+    with ward.replica():
         _, reference, writes = ward.reference()
     ward.proxy.bend = bend
-    for _ in ward.replica():
+    with ward.replica():
         story = ward.story(reference)
         story.tell()
         assert ward.proxy.scopes[story.space].writes <= 2 * writes + 10
@@ -249,7 +251,7 @@ def test_f62_a_watch_that_falls_silent_is_given_up(ward: Ward, fault_runs: str) 
     """F62: an open watch without a word (a load balancer that forgot it) costs 90 s, and no change."""
     if fault_runs != "full":
         pytest.skip("waits for more than a minute; runs with --fault-runs full")
-    for _ in ward.replica():
+    with ward.replica():
         _, reference, _ = ward.reference()
         ward.proxy.bend = Bend.SILENT
         story = ward.story(reference)
@@ -268,7 +270,7 @@ def test_f63_f64_a_server_that_refuses_every_write_is_not_stormed(
     ward: Ward, status: int, reason: str
 ) -> None:
     """F63, F64: for five seconds no write passes; there are few tries, and then all is made up for."""
-    for _ in ward.replica():
+    with ward.replica():
         _, reference, _ = ward.reference()
         story = ward.story(reference)
         over = threading.Event()
