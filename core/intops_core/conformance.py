@@ -253,9 +253,15 @@ def _flow_itself(facts: FlowFacts) -> Iterator[Broken]:
                 "Remove the exception and mend what the rule says."
             )
             yield SCHEMA, Breach(path, words)
+        elif known is not None and not known.liftable:
+            words = (
+                f"Rule {exception.rule} is about a {known.kinds[0]}, which other Flows may use too, so an "
+                "exception of this Flow lifts nothing. Remove it and mend what the rule says there."
+            )
+            yield SCHEMA, Breach(path, words, at_most="warn")
         elif known is None and exception.rule not in own and pattern is not None:
             words = f'There is no rule "{exception.rule}", so the exception lifts nothing.'
-            hint = suggestion(exception.rule, own | {r.id for r in RULES if r.excusable})
+            hint = suggestion(exception.rule, own | {r.id for r in RULES if r.liftable})
             yield SCHEMA, Breach(path, words + hint, at_most="warn")
 
 

@@ -59,6 +59,8 @@ class Planned:
     plan: FlowPlan | None
     findings: list[Finding] = field(default_factory=list)
     missing: list[Ref] = field(default_factory=list)
+    pattern_rules: frozenset[str] = frozenset()
+    """Ids of the rules that its Pattern lists."""
 
 
 def plan_flow(flow: Resource, resources: Resources) -> Planned:
@@ -76,14 +78,19 @@ def plan_flow(flow: Resource, resources: Resources) -> Planned:
             for finding in judge(resource, resources, new=False)
             if finding.severity == "deny" or finding.missing is not None
         ]
+    rules = (
+        frozenset(rule.id for rule in facts.pattern_spec.rules)
+        if facts.pattern_spec
+        else frozenset()
+    )
     missing = list(dict.fromkeys(f.missing for f in findings if f.missing is not None))
     if missing or any(finding.severity == "deny" for finding in findings):
-        return Planned(None, findings, missing)
+        return Planned(None, findings, missing, rules)
     plan = _plan(facts, facts.spec.errors, resources)
     if plan is None:
         words = "The Flow cannot be resolved, although no rule is broken; its Pattern lacks a part."
         findings.append(Finding(REFERENCE, "deny", "spec.pattern", words, flow.ref))
-    return Planned(plan, findings, missing)
+    return Planned(plan, findings, missing, rules)
 
 
 def _closure(facts: FlowFacts, resources: Resources) -> list[Resource]:

@@ -110,9 +110,9 @@ class Review(ApiModel):
     """Who looks at what intops cannot decide."""
 
     owner: str | None = Field(default=None, max_length=128)
-    """Team that looks."""
+    """Team that looks; the owner's team if absent."""
     due_within: Duration | None = None
-    """How soon."""
+    """How soon; 8h if absent."""
     second_approver: bool | None = None
     """Whether every decision needs a second person, who approves it."""
 
@@ -218,7 +218,7 @@ class FlowSpec(ApiModel):
     business_process: str | None = Field(default=None, max_length=128)
     """Business process that this Flow serves."""
     review_by: IsoDate | None = None
-    """Day by which the owner looks at this Flow again."""
+    """Day by which the owner looks at this Flow again, at most 180 days ahead. Never a reason to refuse it."""
     roles: dict[str, Annotated[list[Binding], Field(max_length=64)]] = Field(
         min_length=1, max_length=32
     )
