@@ -93,6 +93,11 @@ class FlowFacts:
     def pattern_spec(self) -> PatternSpec | None:
         return self.pattern.spec if self.pattern else None
 
+    @property
+    def written(self) -> FlowSpec:
+        """The Flow as it stands in its manifest, without what its Pattern says below it."""
+        return cast("FlowSpec", self.flow.spec)
+
     def of_role(self, mapping: Direction) -> Iterator[BoundSystem]:
         """Bindings whose role maps in this direction."""
         return (s for s in self.systems if s.role is not None and s.role.mapping == mapping)

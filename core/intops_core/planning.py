@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from intops_api.connector import ConnectorLimits, ConnectorSpec
 from intops_api.connector_class import ConnectorClassSpec
-from intops_api.flow import ErrorPolicy
+from intops_api.flow import ErrorPolicy, Store
 from intops_api.mapping import MappingBody, MappingSpec
 from intops_api.names import PLAN_MAX_BYTES
 from intops_api.plan import (
@@ -207,7 +207,8 @@ def _plan(
         errors=errors,
         review=spec.review,
         owner=spec.owner,
-        store=spec.runtime.store,
+        # What is expected of the store is judged here and changes no worker.
+        store=Store(embedded=spec.runtime.store.embedded, postgres=spec.runtime.store.postgres),
         suspend=spec.suspend,
         blobs=blobs.blobs,
     )

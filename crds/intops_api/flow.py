@@ -145,12 +145,16 @@ class PostgresStore(ApiModel):
 
 
 class Store(ApiModel):
-    """Where messages are kept until they are delivered. At most one member."""
+    """Where messages are kept until they are delivered, and how long and how many. One of embedded and postgres."""
 
     embedded: EmbeddedStore | None = None
     """SQLite in the worker's own volume: nothing to install, one replica."""
     postgres: PostgresStore | None = None
     """PostgreSQL: any number of replicas."""
+    max_outage: Duration | None = None
+    """Longest outage of a target after which everything that came meanwhile is still delivered by itself."""
+    peak_per_hour: int | None = Field(default=None, ge=1, le=100_000_000)
+    """Messages in a busy hour, as far as you know; the size of an embedded store is judged by it."""
 
 
 class Resources(ApiModel):

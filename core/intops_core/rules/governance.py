@@ -11,6 +11,7 @@ from intops_core.error_classes import BY_NAME, class_overrides, effective_polici
 from intops_core.facts import FlowFacts
 from intops_core.findings import Breach
 from intops_core.rules.dates import LONGEST_UNTIL_REVIEW_DAYS
+from intops_core.rules.keeping import outages_are_outlasted
 from intops_core.rules.rule import BuiltInRule
 
 _ENDS_MESSAGES: Final = ("review", "drop")
@@ -169,6 +170,11 @@ GOVERNANCE_RULES: Final[tuple[BuiltInRule, ...]] = (
         "COM-08",
         "Every class of errors comes to an end, and what waits for a person is looked at in time.",
         flow=errors_have_an_end,
+    ),
+    BuiltInRule(
+        "COM-09",
+        "What comes during the longest outage that the Flow allows is kept and delivered afterwards.",
+        flow=outages_are_outlasted,
     ),
     BuiltInRule(
         "COM-12",

@@ -98,7 +98,7 @@ def test_a_promise_can_be_measured(slo: Raw, expected: list[str]) -> None:
     ("errors", "expected"),
     [
         pytest.param({}, [], id="the defaults"),
-        pytest.param({"expired": {"strategy": "drop", "maxAge": "1h"}}, [], id="expires"),
+        pytest.param({"expired": {"strategy": "drop", "maxAge": "24h"}}, [], id="expires"),
         pytest.param({"expired": {"strategy": "continue"}}, [], id="never expires"),
         pytest.param({"expired": {"strategy": "review"}}, ["expired.maxAge"], id="no age"),
         pytest.param({"expired": {"maxAge": "1h"}}, ["expired.strategy"], id="age alone"),
