@@ -58,6 +58,7 @@ class BoundSystem:
     class_: Resource | None = None
     mapping: UsedMapping | None = None
     shadow: UsedMapping | None = None
+    reverse: UsedMapping | None = None
 
     @property
     def class_spec(self) -> ConnectorClassSpec | None:
@@ -237,6 +238,7 @@ def _with_mapping(
         system.class_,
         used,
         found.get("shadow"),
+        found.get("reverseMapping"),
     )
 
 

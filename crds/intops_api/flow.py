@@ -77,7 +77,7 @@ class Sync(ApiModel):
     """In which direction status moves."""
 
     mode: Literal["toTarget", "bidirectional"] = "toTarget"
-    """toTarget, or bidirectional."""
+    """toTarget; or bidirectional, which this version warns of, because it does not move anything back yet."""
 
 
 class Slo(ApiModel):

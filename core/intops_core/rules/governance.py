@@ -11,6 +11,7 @@ from intops_core.error_classes import BY_NAME, class_overrides, effective_polici
 from intops_core.facts import FlowFacts
 from intops_core.findings import Breach
 from intops_core.rules.dates import LONGEST_UNTIL_REVIEW_DAYS
+from intops_core.rules.directions import both_directions_are_sound
 from intops_core.rules.keeping import outages_are_outlasted
 from intops_core.rules.rule import BuiltInRule
 
@@ -175,6 +176,11 @@ GOVERNANCE_RULES: Final[tuple[BuiltInRule, ...]] = (
         "COM-09",
         "What comes during the longest outage that the Flow allows is kept and delivered afterwards.",
         flow=outages_are_outlasted,
+    ),
+    BuiltInRule(
+        "COM-11",
+        "What moves in both directions has a way back, and is recognised when it comes back.",
+        flow=both_directions_are_sound,
     ),
     BuiltInRule(
         "COM-12",
