@@ -102,6 +102,8 @@ def _closure(facts: FlowFacts, resources: Resources) -> list[Resource]:
             found.setdefault(resource.ref, resource)
 
     take(resources.get("Pattern", "", facts.spec.pattern))
+    for above in facts.pattern.above if facts.pattern else ():
+        take(above)
     for model in (facts.model_in, facts.model_out):
         take(resources.get("CanonicalModel", "", model.name) if model else None)
     for system in facts.systems:
