@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from intops_core.monitoring import ALERT_GROUPS, DASHBOARDS
 from intops_core.monitoring.alert import rule_file
 from intops_operator.core.children import desired
 from support.chart import NAMESPACE, Manifest, of_kind, render
+from support.cluster import foreign_kinds
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import HarnessError
 from support.operator_facts import example_worker
@@ -20,7 +22,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("api_server")]
 
 ON = {"monitoring": {"enabled": True}}
 FOREIGN = "monitoring.coreos.com/v1"
-"""Kinds of the Prometheus Operator, which this API server does not have."""
+"""Kinds of the Prometheus Operator."""
 
 
 def one(manifests: list[Manifest], kind: str) -> Manifest:
@@ -45,6 +47,12 @@ def operator_pod() -> Manifest:
     """Template of the operator's own pods."""
     template: Manifest = one(render(), "Deployment")["spec"]["template"]
     return template
+
+
+def proof_pod() -> Manifest:
+    """The pod of `helm test`."""
+    pod = one(render(), "Pod")
+    return {"metadata": pod["metadata"], "spec": pod["spec"]}
 
 
 def port_names(template: Manifest) -> set[str]:
@@ -213,22 +221,56 @@ def test_without_admission_nobody_comes_in_for_it() -> None:
     assert [p["port"] for rule in policy["ingress"] for p in rule["ports"]] == ["health"]
 
 
-def test_a_real_api_server_takes_all_that_it_knows(api_server: ControlPlane) -> None:
-    """Every field exists, strictly; kinds of the Prometheus Operator are not here."""
+@pytest.fixture(scope="module")
+def with_prometheus(api_server: ControlPlane) -> ControlPlane:
+    """An API server with our kinds and those of the Prometheus Operator."""
     install_kinds(api_server)
-    rendered = [
-        m
-        for m in render(**ON, networkPolicy={"enabled": True}, crds={"install": False})
-        if m["apiVersion"] != FOREIGN
-    ]
-    given = json.dumps({"apiVersion": "v1", "kind": "List", "items": rendered})
+    for file in foreign_kinds.monitoring_kinds():
+        api_server.kubectl.run("apply", "--server-side", "-f", str(file))
+    api_server.kubectl.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    return api_server
 
-    done = api_server.kubectl.try_run(
+
+def created(plane: ControlPlane, manifests: list[Manifest]) -> subprocess.CompletedProcess[str]:
+    """What the API server says when it is to take all of them, strictly; nothing is stored."""
+    given = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+    return plane.kubectl.try_run(
         "create", "--dry-run=server", "--validate=strict", "-f", "-", given=given
     )
 
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"watchNamespaces": [NAMESPACE]},
+        {"monitoring": {**ON["monitoring"], "labels": {"release": "prometheus"}}},
+        {"networkPolicy": {"enabled": True, "metricsFrom": [{"podSelector": {}}]}},
+    ],
+    ids=["watched namespaces", "labels", "network policy"],
+)
+def test_a_real_api_server_takes_every_manifest(
+    values: dict[str, Any], with_prometheus: ControlPlane
+) -> None:
+    """Every field exists, also those of the Prometheus Operator's kinds."""
+    rendered = [
+        m
+        for m in render(**{**ON, "crds": {"install": False}, **values})
+        # The pod of `helm test` needs an account, and a dry run makes none; it is tried below.
+        if m["kind"] != "Pod"
+    ]
+
+    done = created(with_prometheus, rendered)
+
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == len(rendered) > 10
+
+
+def test_a_field_that_does_not_exist_is_not_taken(with_prometheus: ControlPlane) -> None:
+    """The control: the API server looks at the fields of foreign kinds, too."""
+    monitor = one(render(**ON), "PodMonitor")
+    monitor["spec"]["everything"] = True
+
+    assert 'unknown field "everything"' in created(with_prometheus, [monitor]).stderr
 
 
 def strict(plane: ControlPlane) -> str:
@@ -253,7 +295,9 @@ def pod_of(template: Manifest, space: str) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
 
 
-@pytest.mark.parametrize("template", [operator_pod, worker_pod], ids=["operator", "worker"])
+@pytest.mark.parametrize(
+    "template", [operator_pod, worker_pod, proof_pod], ids=["operator", "worker", "helm test"]
+)
 def test_a_restricted_namespace_takes_the_pods(template: Any, api_server: ControlPlane) -> None:
     """Neither refused nor warned about."""
     space = strict(api_server)
@@ -276,6 +320,32 @@ def test_a_restricted_namespace_refuses_a_pod_with_more_rights(api_server: Contr
 
     assert done.returncode == 1
     assert "violates PodSecurity" in done.stderr
+
+
+def test_helm_test_asks_where_the_operator_is_asked() -> None:
+    """Elsewhere the API server would take anything, and the test would fail for no reason."""
+    rendered = render(watchNamespaces=["itsm", "ops"])
+    (container,) = one(rendered, "Pod")["spec"]["containers"]
+    role = next(m for m in of_kind(rendered, "Role") if m["metadata"]["name"] == "intops-test")
+
+    assert container["command"][-1] == "--namespace=itsm"
+    assert role["metadata"]["namespace"] == "itsm"
+    assert role["rules"] == [
+        {"apiGroups": ["intops.io"], "resources": ["connectors"], "verbs": ["create"]}
+    ]
+
+
+def test_without_admission_there_is_nothing_to_prove() -> None:
+    """`helm test` has no pod that could only fail."""
+    assert of_kind(render(admission={"enabled": False}), "Pod") == []
+
+
+def test_the_pod_of_helm_test_gets_no_traffic() -> None:
+    """Neither the operator's Service nor its policies and budgets select it."""
+    labels = one(render(), "Pod")["metadata"]["labels"].items()
+    service = one(render(), "Service")["spec"]["selector"]
+
+    assert not service.items() <= labels
 
 
 def test_the_chart_installs_into_its_own_namespace_only_where_it_must() -> None:
