@@ -90,7 +90,7 @@ CAUSE_ALERTS: Final = AlertGroup(
                 "Tell the owner of the review (`spec.review.owner`).",
                 (
                     "Equal errors are one line: mend the cause, such as a Mapping without that value, and then "
-                    "`intops review retry --equal`."
+                    "`intops review retry` with `--equal`."
                 ),
                 (
                     "What nobody needs any more: `intops review discard`, with a reason. "
@@ -165,7 +165,7 @@ CAUSE_ALERTS: Final = AlertGroup(
                     "Change the Mapping, and try it first: `intops replay DIR --dry-run`, or `shadow` beside the "
                     "binding's `mapping`. [version-tolerance.md](version-tolerance.md) tells how."
                 ),
-                "Then let what waits go on: `intops review retry --equal`.",
+                "Then let what waits go on: `intops review retry` with `--equal`.",
             ),
         ),
     ),

@@ -61,7 +61,12 @@ FLOW_ALERTS: Final = AlertGroup(
                     "`SecretMissing`, `AuthDenied`, `OriginNotAllowed`: see [IntopsCredentialRefused]"
                     "(#intopscredentialrefused)."
                 ),
-                "`NoReport`, `WorkerUnavailable`: see [IntopsWorkerSilent](#intopsworkersilent).",
+                "`NoReport`, `WorkerUnavailable`, `QuotaExceeded`: see [IntopsWorkerSilent](#intopsworkersilent).",
+                (
+                    "`Applying`: the worker takes long to start, or to take a new plan. Look at its pod as for "
+                    "[IntopsWorkerSilent](#intopsworkersilent)."
+                ),
+                "`Silent`: nothing comes, although something should. See [IntopsWebhooksLost](#intopswebhookslost).",
                 "`StoreFull`, `StoreFailed`: see [IntopsStoreNearlyFull](#intopsstorenearlyfull).",
                 (
                     "`InvalidSpec`, `PatternViolation`, `RefNotFound`, `RefInvalid`, `PlanRejected`: somebody "
@@ -121,11 +126,8 @@ FLOW_ALERTS: Final = AlertGroup(
             act=(
                 "Bring the system back that messages wait for: what is delivered makes room.",
                 "Decide what waits in review: `intops review list`.",
-                (
-                    "Give the volume more room, where its storage class can grow: raise "
-                    "`spec.runtime.store.embedded.size` and the size of the PersistentVolumeClaim."
-                ),
-                "A Flow that is always near its end belongs into PostgreSQL: `intops store move`.",
+                "Raise `spec.runtime.store.embedded.size`, where the storage class lets volumes grow.",
+                "A Flow that is always near its end belongs in PostgreSQL: `intops store move`.",
             ),
         ),
         Alert(

@@ -100,7 +100,7 @@ OPERATOR_ALERTS: Final = AlertGroup(
                     "The log of the leader says why it cannot write its Secret or its webhook configuration: mostly "
                     "a right that was taken away."
                 ),
-                "Once that is mended, restart the operator: it looks at the certificate when it starts.",
+                "Once that is mended, the leader renews the certificate by itself.",
             ),
         ),
         Alert(

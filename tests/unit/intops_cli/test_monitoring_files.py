@@ -77,6 +77,15 @@ def test_no_reason_of_an_outage_keeps_still() -> None:
     assert set(left_out[1].split("|")) == set(NOT_AN_OUTAGE) <= set(READY_REASONS_FALSE)
 
 
+def test_every_reason_that_wakes_somebody_up_is_in_the_runbook() -> None:
+    """Whoever was woken up by a reason finds what to do about it."""
+    alert = next(a for a in ALERTS if a.name == "IntopsFlowNotReady")
+    # Of VolumeNormal only Silent makes a Flow not Ready.
+    waking = set(READY_REASONS_FALSE) - set(NOT_AN_OUTAGE) - {Reason.VOLUME_LOW, Reason.VOLUME_HIGH}
+
+    assert [reason for reason in sorted(waking) if f"`{reason}`" not in " ".join(alert.act)] == []
+
+
 def test_every_flow_metric_of_a_worker_is_on_a_dashboard() -> None:
     """What is worth counting is worth seeing."""
     seen = {name for e in EXPRESSIONS for name, _ in named(e).selectors}
