@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 import yaml
 
 from intops_core.monitoring import ALERT_GROUPS
+from support.peers import alertmanager
 from support.peers.process import require_binary, run_tool
 from support.peers.prometheus import REMEDY
 
 pytestmark = [pytest.mark.component, pytest.mark.peers]
 
-RULES = Path(__file__).resolve().parents[2] / "helm" / "intops" / "monitoring" / "rules.yaml"
+TREE = Path(__file__).resolve().parents[2]
+RULES = TREE / "helm" / "intops" / "monitoring" / "rules.yaml"
 ALERTS = {alert.name: alert for group in ALERT_GROUPS for alert in group.alerts}
 
 IN = 'namespace="itsm",flow="alerts"'
@@ -125,6 +128,15 @@ CASES = (
     ),
     Case("IntopsWorkerSilent", "a worker that does not report", ready("NoReport"), True),
     Case("IntopsWorkerSilent", "a system that is away", ready("DestinationDown"), False),
+    Case(
+        "IntopsWorkerNotScraped", "a Flow of which only the operator tells",
+        ready("Healthy", status="True"), True,
+    ),
+    Case(
+        "IntopsWorkerNotScraped", "a Flow of which its worker tells too",
+        {**ready("Healthy", status="True"), f'intops_messages{{{WORKER},state="waiting"}}': "0x30"}, False,
+    ),
+    Case("IntopsWorkerNotScraped", "a Flow without a worker", ready("WorkerUnavailable"), False),
     Case(
         "IntopsReviewOverdue", "two messages that wait too long",
         {f"intops_review_overdue_messages{{{WORKER}}}": "2x30"}, True,
@@ -265,6 +277,24 @@ def test_an_alert_says_which_flow_and_why(tmp_path: Path) -> None:
             }
         ],
     )
+
+
+def test_alertmanager_takes_what_the_page_tells_to_write(tmp_path: Path) -> None:
+    """Who copies the grouping and the inhibition gets a configuration that is valid."""
+    page = (TREE / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    config = yaml.safe_load(block)
+    config["receivers"] = [{"name": "people"}]
+    config["route"]["receiver"] = "people"
+    file = tmp_path / "alertmanager.yml"
+    file.write_text(json.dumps(config), encoding="utf-8")
+
+    said = run_tool(
+        [require_binary("amtool", remedy=alertmanager.REMEDY), "check-config", str(file)],
+        cwd=tmp_path,
+    )
+
+    assert "1 inhibit rules" in said
 
 
 def test_two_replicas_with_one_database_make_one_alert(tmp_path: Path) -> None:

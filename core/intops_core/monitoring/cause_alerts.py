@@ -72,6 +72,33 @@ CAUSE_ALERTS: Final = AlertGroup(
             ),
         ),
         Alert(
+            name="IntopsWorkerNotScraped",
+            severity="warning",
+            expression="max by (namespace, flow) (intops_operator_flow_condition"
+            '{type="Ready", reason=~"Healthy|BacklogLate"})'
+            " unless on (namespace, flow) intops_messages",
+            holds_for="15m",
+            summary=f"Prometheus does not see the worker of {THE_FLOW}",
+            description=f"The worker of {THE_FLOW} reports to the operator, but Prometheus has no metrics of it: "
+            "late messages, full stores and overdue reviews of this Flow would wake nobody up.",
+            means="The operator shows the Flow, and no worker does. The alerts that come from workers cannot fire "
+            "for it.",
+            noticed="Nothing. The Flow itself runs.",
+            look=(
+                "kubectl get podmonitors --all-namespaces",
+                f"kubectl -n NAMESPACE get pods -l {WORKER} --show-labels",
+                "kubectl -n NAMESPACE get networkpolicies",
+            ),
+            act=(
+                (
+                    "Look for the target in Prometheus. If it is not there: compare `monitoring.labels` of the chart "
+                    "with the `podMonitorSelector` of your Prometheus, and let it look into this namespace."
+                ),
+                "If it is there and down: let Prometheus reach port 8081 of the pods.",
+                "If it is up: `honorLabels` was taken away, and the namespace of the metrics is another.",
+            ),
+        ),
+        Alert(
             name="IntopsReviewOverdue",
             severity="warning",
             expression="max by (namespace, flow) (intops_review_overdue_messages) > 0",

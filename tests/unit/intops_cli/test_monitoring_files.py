@@ -13,6 +13,7 @@ import yaml
 
 from intops_api.conditions import READY_REASONS_FALSE, ConditionType, Reason
 from intops_cli import generated, measures, monitoring
+from intops_cli.__main__ import main
 from intops_core.monitoring import ALERT_GROUPS, DASHBOARDS, Dashboard
 from intops_core.monitoring.dashboard import WIDTH
 from intops_core.monitoring.flow_alerts import NOT_AN_OUTAGE
@@ -156,3 +157,26 @@ def test_a_rule_that_was_edited_by_hand_is_told_with_what_to_run(
     said = capsys.readouterr().err
     assert "helm/intops/monitoring/rules.yaml" in said
     assert "make generate" in said
+
+
+def test_a_runbook_can_be_read_in_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """At night, beside kubectl, without a browser."""
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", "alert", "IntopsStoreFilling"])
+
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert said.startswith("IntopsStoreFilling: warning\n")
+    assert "  kubectl -n NAMESPACE get flow FLOW\n" in said
+    assert "What to do:\n1. " in said
+
+
+def test_an_alert_that_does_not_exist_is_told_with_those_that_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A name that was mistyped is answered with the right one in sight."""
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", "alert", "IntopsStoreFiling"])
+
+    assert ended.value.code == 1
+    assert "IntopsStoreFilling" in capsys.readouterr().err
