@@ -1,9 +1,10 @@
 """What a change of specs does to the Flows that it reaches, before anybody applies it.
 
-Compares two sets of resources, as they stand and as they would stand. `intops impact` tells it.
+Compares two sets of resources, as they stand and as they would stand. `intops impact` and `diff` tell it,
+admission asks it of one object.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
@@ -13,8 +14,8 @@ from intops_api.kinds import KINDS
 from intops_core.conformance import judge
 from intops_core.findings import Finding, Ref
 from intops_core.graph import ReferenceGraph
-from intops_core.planning import Planned, plan_flow
-from intops_core.resources import Resource, Resources
+from intops_core.planning import Judgements, Planned, plan_flow
+from intops_core.resources import Resource, Resources, content_hash
 
 ChangeKind = Literal["added", "changed", "removed"]
 Verdict = Literal["breaks", "stays broken", "mends", "starts", "ends", "changes", "unchanged"]
@@ -88,12 +89,99 @@ class Impact:
         return any(change.refused for change in self.changes)
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The Flows that one changed object would take the plan from.
+
+    Attributes:
+        ref: The object.
+        flows: Flows that have a plan now and none with the change, by namespace and name.
+        unjudged: How many Flows use it that there was no time for.
+        hash: Stands for the change and these Flows, so that who accepts it accepts no more than was shown;
+            where there was no time for all, for all that use it.
+    """
+
+    ref: Ref
+    flows: tuple[Reached, ...]
+    unjudged: int
+    hash: str
+
+
+def broken_flows(
+    ref: Ref,
+    users: Iterable[Ref],
+    before: Resources,
+    after: Resources,
+    *,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> Broken:
+    """Which Flows a change of one object breaks, as `impact` would say.
+
+    Args:
+        ref: The object that differs between `before` and `after`.
+        users: Flows that use it, and itself if it is one.
+        before: Resources as they stand.
+        after: Resources as they would stand.
+        goes_on: Asked before each Flow; False where there is no time for another.
+    """
+    sides = (_Side(before), _Side(after))
+    known = sorted(users)
+    found: list[Reached] = []
+    judged = 0
+    for flow in known:
+        if not goes_on():
+            break
+        judged += 1
+        # Sound ones are most, and need no look at how they were.
+        if sides[1].has(flow) and sides[1].planned(flow).plan is None:
+            reached = _reached(flow, *sides)
+            if reached.verdict == "breaks":
+                found.append(reached)
+    covered = [one.flow for one in found] if judged == len(known) else known
+    return Broken(ref, tuple(found), len(known) - judged, _change_hash(ref, before, after, covered))
+
+
+class _Side:
+    """One of the two states; what Flows share is judged once, and each Flow is planned once."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._judgements: Judgements = {}
+        self._planned: dict[Ref, Planned] = {}
+
+    def get(self, ref: Ref) -> Resource | None:
+        return self._resources.get(ref.kind, ref.namespace, ref.name)
+
+    def has(self, ref: Ref) -> bool:
+        return self.get(ref) is not None
+
+    def planned(self, ref: Ref) -> Planned:
+        """The plan of a Flow; none of one that does not exist."""
+        if ref not in self._planned:
+            flow = self.get(ref)
+            self._planned[ref] = (
+                plan_flow(flow, self._resources, judgements=self._judgements)
+                if flow is not None
+                else Planned(None)
+            )
+        return self._planned[ref]
+
+
+def _change_hash(ref: Ref, before: Resources, after: Resources, flows: Iterable[Ref]) -> str:
+    sides = [side.get(ref.kind, ref.namespace, ref.name) for side in (before, after)]
+    digests = [side.digest if side is not None else None for side in sides]
+    return content_hash(
+        [ref.kind, ref.namespace, ref.name, digests, [[one.namespace, one.name] for one in flows]]
+    )
+
+
 def impact(before: Resources, after: Resources) -> Impact:
     """What the difference between two sets of resources does to Flows."""
     graphs = (_graph(before), _graph(after))
     changes = tuple(_changes(before, after, graphs))
     reached = {path[-1] for change in changes for path in change.paths}
-    found = [_reached(ref, before, after) for ref in sorted(reached)]
+    sides = (_Side(before), _Side(after))
+    found = [_reached(ref, *sides) for ref in sorted(reached)]
     found.sort(key=lambda one: VERDICTS.index(one.verdict))
     return Impact(changes, tuple(found))
 
@@ -145,11 +233,9 @@ def _ways(graph: ReferenceGraph, ref: Ref) -> Iterator[tuple[Ref, ...]]:
             todo.append((*way, user))
 
 
-def _reached(ref: Ref, before: Resources, after: Resources) -> Reached:
-    was = before.get(ref.kind, ref.namespace, ref.name)
-    will = after.get(ref.kind, ref.namespace, ref.name)
-    old = plan_flow(was, before) if was is not None else Planned(None)
-    new = plan_flow(will, after) if will is not None else Planned(None)
+def _reached(ref: Ref, before: _Side, after: _Side) -> Reached:
+    was, will = before.get(ref), after.get(ref)
+    old, new = before.planned(ref), after.planned(ref)
     spec = cast("FlowSpec", cast("Resource", will or was).spec)
     known = set(old.findings)
     fresh = [finding for finding in new.findings if finding not in known]
