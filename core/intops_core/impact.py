@@ -1,21 +1,25 @@
 """What a change of specs does to the Flows that it reaches, before anybody applies it.
 
 Compares two sets of resources, as they stand and as they would stand. `intops impact` and `diff` tell it,
-admission asks it of one object.
+admission asks `breaking` of one object.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
+from intops_api.canonical_model import CanonicalModelSpec
 from intops_api.common import Owner
 from intops_api.flow import FlowSpec
 from intops_api.kinds import KINDS
+from intops_api.plan import FlowPlan
+from intops_core.compatibility import compare_models, compatibility_findings, may_matter
 from intops_core.conformance import judge
 from intops_core.findings import Finding, Ref
 from intops_core.graph import ReferenceGraph
+from intops_core.model_uses import uses_of
 from intops_core.planning import Judgements, Planned, plan_flow
-from intops_core.resources import Resource, Resources, content_hash
+from intops_core.resources import Resource, Resources
 
 ChangeKind = Literal["added", "changed", "removed"]
 Verdict = Literal["breaks", "stays broken", "mends", "starts", "ends", "changes", "unchanged"]
@@ -89,99 +93,31 @@ class Impact:
         return any(change.refused for change in self.changes)
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The Flows that one changed object would take the plan from.
-
-    Attributes:
-        ref: The object.
-        flows: Flows that have a plan now and none with the change, by namespace and name.
-        unjudged: How many Flows use it that there was no time for.
-        hash: Stands for the change and these Flows, so that who accepts it accepts no more than was shown;
-            where there was no time for all, for all that use it.
-    """
-
-    ref: Ref
-    flows: tuple[Reached, ...]
-    unjudged: int
-    hash: str
-
-
-def broken_flows(
-    ref: Ref,
-    users: Iterable[Ref],
-    before: Resources,
-    after: Resources,
-    *,
-    goes_on: Callable[[], bool] = lambda: True,
-) -> Broken:
-    """Which Flows a change of one object breaks, as `impact` would say.
-
-    Args:
-        ref: The object that differs between `before` and `after`.
-        users: Flows that use it, and itself if it is one.
-        before: Resources as they stand.
-        after: Resources as they would stand.
-        goes_on: Asked before each Flow; False where there is no time for another.
-    """
-    sides = (_Side(before), _Side(after))
-    known = sorted(users)
-    found: list[Reached] = []
-    judged = 0
-    for flow in known:
-        if not goes_on():
-            break
-        judged += 1
-        # Sound ones are most, and need no look at how they were.
-        if sides[1].has(flow) and sides[1].planned(flow).plan is None:
-            reached = _reached(flow, *sides)
-            if reached.verdict == "breaks":
-                found.append(reached)
-    covered = [one.flow for one in found] if judged == len(known) else known
-    return Broken(ref, tuple(found), len(known) - judged, _change_hash(ref, before, after, covered))
-
-
-class _Side:
-    """One of the two states; what Flows share is judged once, and each Flow is planned once."""
+class Side:
+    """One of the two states: what stands, or what would stand. What its Flows share is judged once."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._judgements: Judgements = {}
-        self._planned: dict[Ref, Planned] = {}
 
     def get(self, ref: Ref) -> Resource | None:
+        """The object, if it exists here."""
         return self._resources.get(ref.kind, ref.namespace, ref.name)
 
-    def has(self, ref: Ref) -> bool:
-        return self.get(ref) is not None
-
     def planned(self, ref: Ref) -> Planned:
-        """The plan of a Flow; none of one that does not exist."""
-        if ref not in self._planned:
-            flow = self.get(ref)
-            self._planned[ref] = (
-                plan_flow(flow, self._resources, judgements=self._judgements)
-                if flow is not None
-                else Planned(None)
-            )
-        return self._planned[ref]
-
-
-def _change_hash(ref: Ref, before: Resources, after: Resources, flows: Iterable[Ref]) -> str:
-    sides = [side.get(ref.kind, ref.namespace, ref.name) for side in (before, after)]
-    digests = [side.digest if side is not None else None for side in sides]
-    return content_hash(
-        [ref.kind, ref.namespace, ref.name, digests, [[one.namespace, one.name] for one in flows]]
-    )
+        """The plan of a Flow; none of one that does not exist here."""
+        flow = self.get(ref)
+        if flow is None:
+            return Planned(None)
+        return plan_flow(flow, self._resources, judgements=self._judgements)
 
 
 def impact(before: Resources, after: Resources) -> Impact:
     """What the difference between two sets of resources does to Flows."""
-    graphs = (_graph(before), _graph(after))
-    changes = tuple(_changes(before, after, graphs))
-    reached = {path[-1] for change in changes for path in change.paths}
-    sides = (_Side(before), _Side(after))
-    found = [_reached(ref, *sides) for ref in sorted(reached)]
+    sides = (Side(before), Side(after))
+    changes = tuple(_changes(before, after, sides))
+    flows = {path[-1] for change in changes for path in change.paths}
+    found = [reached(ref, *sides) for ref in sorted(flows)]
     found.sort(key=lambda one: VERDICTS.index(one.verdict))
     return Impact(changes, tuple(found))
 
@@ -198,9 +134,8 @@ def _every(resources: Resources) -> Iterator[Resource]:
         yield from resources.all(kind.name)
 
 
-def _changes(
-    before: Resources, after: Resources, graphs: tuple[ReferenceGraph, ReferenceGraph]
-) -> Iterator[Change]:
+def _changes(before: Resources, after: Resources, sides: tuple[Side, Side]) -> Iterator[Change]:
+    graphs = (_graph(before), _graph(after))
     old = {resource.ref: resource for resource in _every(before)}
     new = {resource.ref: resource for resource in _every(after)}
     for ref in sorted(old.keys() | new.keys()):
@@ -212,10 +147,12 @@ def _changes(
         for graph in graphs:
             for way in _ways(graph, ref):
                 ways.setdefault(way[-1], way)
+        findings = judge(will, after) if will is not None else []
+        plans = (plan for flow in ways if (plan := sides[0].planned(flow).plan) is not None)
         yield Change(
             ref=ref,
             kind=kind,
-            findings=tuple(judge(will, after)) if will is not None else (),
+            findings=(*findings, *step_findings(was, will, plans)),
             paths=tuple(ways[flow] for flow in sorted(ways)),
         )
 
@@ -233,9 +170,31 @@ def _ways(graph: ReferenceGraph, ref: Ref) -> Iterator[tuple[Ref, ...]]:
             todo.append((*way, user))
 
 
-def _reached(ref: Ref, before: _Side, after: _Side) -> Reached:
+def step_findings(
+    was: Resource | None, will: Resource | None, plans: Iterable[FlowPlan]
+) -> tuple[Finding, ...]:
+    """What the table of compatibility says of a changed model; nothing of any other object.
+
+    Args:
+        was: The object as it stands.
+        will: The object as it would stand.
+        plans: Those of the Flows that may use it, as they stand; not asked for where no use could matter.
+    """
+    if was is None or will is None:
+        return ()
+    old, new = was.spec, will.spec
+    if not isinstance(old, CanonicalModelSpec) or not isinstance(new, CanonicalModelSpec):
+        return ()
+    if not may_matter(old, new):
+        return ()
+    deltas = compare_models(old, new, uses_of(was.ref.name, plans))
+    return compatibility_findings(was.ref, deltas, old, new)
+
+
+def reached(ref: Ref, before: Side, after: Side, planned: Planned | None = None) -> Reached:
+    """What happens to one Flow; `planned` is what planning it on the second side gave, where that is known."""
     was, will = before.get(ref), after.get(ref)
-    old, new = before.planned(ref), after.planned(ref)
+    old, new = before.planned(ref), planned or after.planned(ref)
     spec = cast("FlowSpec", cast("Resource", will or was).spec)
     known = set(old.findings)
     fresh = [finding for finding in new.findings if finding not in known]

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from intops_api.plan import FlowPlan
+from intops_core.breaking import Broken, broken_flows
 from intops_core.conformance import judge
 from intops_core.findings import REFERENCE, Finding, Ref
-from intops_core.impact import Broken, broken_flows
 from intops_core.planning import PlanError, encode_plan, plan_flow
 from intops_core.resources import Resource, Resources
 from intops_operator.cache import Cache

@@ -8,8 +8,8 @@ import asyncio
 import time
 from typing import Final
 
+from intops_core.breaking import Broken
 from intops_core.findings import Ref
-from intops_core.impact import Broken
 from intops_core.resources import Resource, Resources, parse_resource
 from intops_operator.admission.review import Answer, Asked
 from intops_operator.admission.telling import NOT_JUDGED, told_impact
@@ -60,7 +60,7 @@ class Impacts:
             return None
         ref = known.ref
         users = self._cache.graph.dependants(ref)
-        if ref.kind == "Flow" and new is not None:
+        if ref.kind == "Flow" and old is not None and new is not None:
             users.add(ref)
         if not users:
             return None

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from intops_api import names
 from intops_api.kinds import BY_NAME
+from intops_core.breaking import Broken
 from intops_core.findings import Finding, Ref
-from intops_core.impact import Broken, Reached
+from intops_core.impact import Reached
 from intops_operator.admission.review import Answer, Asked, shortened
 from intops_operator.core import sentences as say
 
@@ -29,42 +30,68 @@ NOT_JUDGED: Final = (
 
 def told_impact(asked: Asked, broken: Broken, volume: Volume) -> Answer:
     """Whether an object may change although that takes Flows their plan, and what its author is told."""
-    if not broken.flows:
-        return Answer(allowed=True, warnings=_unjudged(broken))
+    risky = tuple(shortened(_reason(one)) for one in broken.steps if one.severity != "deny")
+    if not broken.flows and not broken.refusing:
+        return Answer(allowed=True, warnings=(*risky, *_unjudged(broken)))
     if BY_NAME[asked.kind].namespaced:
         # The last good plan protects, and GitOps may apply the other half of the change a moment later.
         return Answer(allowed=True, warnings=_warnings(broken, volume))
     given = _annotations(asked).get(names.ANNOTATION_ACCEPT_IMPACT)
     if given == broken.hash:
-        text = (
-            f"Accepted: {_count(broken)} lose their plan, and their workers keep the last good one."
+        return Answer(
+            allowed=True, warnings=(_accepted(broken), *_warnings(broken, volume), *risky)
         )
-        return Answer(allowed=True, warnings=(shortened(text), *_warnings(broken, volume)))
-    return Answer(allowed=False, message=_refusal(asked, broken, volume, given))
+    return Answer(allowed=False, message=_refusal(asked, broken, volume, given), warnings=risky)
+
+
+def _accepted(broken: Broken) -> str:
+    if not broken.flows:
+        return f"Accepted: it changes what {_number(broken.users)} use."
+    return f"Accepted: {_number(len(broken.flows))} lose their plan, and their workers keep the last good one."
 
 
 def _refusal(asked: Asked, broken: Broken, volume: Volume, given: str | None) -> str:
     deleted = asked.operation == "DELETE"
+    steps = [_reason(one) for one in broken.refusing[:LISTED]]
+    if broken.flows:
+        how = "without it" if deleted else "with this change"
+        whose = f"{_number(len(broken.flows))}{_through(broken, volume)}"
+        what = f"{how} {whose} would lose the plan that works now: {_flows(broken, volume)}"
+        todo = "Change those first; or, to accept that their workers go on with the last good plan,"
+    else:
+        what = f"{_number(broken.users)} use what it changes, and it is a change that breaks"
+        todo = "Or, to accept it as it is,"
+    reasons = say.numbered([*steps, *(_reason(one) for one in _causes(broken))])
+    where = "on the object first" if deleted else "in its manifest or on the object"
+    return (
+        f'{asked.kind} "{broken.ref.name}" is {"kept" if deleted else "refused"}: {what}. {reasons} {todo} '
+        f'write the annotation {names.ANNOTATION_ACCEPT_IMPACT}: "{broken.hash}" {where}. It covers '
+        f"{_covered(broken, deleted=deleted)}.{_other(given)}"
+    )[: say.LONGEST_MESSAGE]
+
+
+def _flows(broken: Broken, volume: Volume) -> str:
     listed = [_flow(one, volume) for one in broken.flows[:LISTED]]
     rest = len(broken.flows) - len(listed)
-    flows = say.listed([*listed, *([f"{rest} more"] if rest else [])])
-    reasons = say.numbered([_reason(finding) for finding in _causes(broken)])
-    covers = f"this {'deletion' if deleted else 'change'} and these Flows"
+    return say.listed([*listed, *([f"{rest} more"] if rest else [])])
+
+
+def _covered(broken: Broken, *, deleted: bool) -> str:
+    what = "deletion" if deleted else "change"
     if broken.unjudged:
-        covers = f"this change and all {broken.unjudged} Flows that there was no time to judge beside these"
-    other = (
-        f" The hash that stands there, {given}, is that of another change or of other Flows."
-        if given
-        else ""
-    )
-    where = "on the object first" if deleted else "in its manifest or on the object"
-    what, how = ("kept", "without it") if deleted else ("refused", "with this change")
-    whose = f"{_count(broken)}{_through(broken, volume)}"
-    return (
-        f'{asked.kind} "{broken.ref.name}" is {what}: {how} {whose} would lose the plan that works now: '
-        f"{flows}. {reasons} Change those first; or, to accept that their workers go on with the last good plan, "
-        f'write the annotation {names.ANNOTATION_ACCEPT_IMPACT}: "{broken.hash}" {where}. It covers {covers}.{other}'
-    )[: say.LONGEST_MESSAGE]
+        return (
+            f"this {what} and all {_number(broken.users)} that use it, {broken.unjudged} of which there was no "
+            "time to judge"
+        )
+    if broken.refusing:
+        return f"this {what} and the {_number(broken.users)} that use it now"
+    return f"this {what} and these Flows"
+
+
+def _other(given: str | None) -> str:
+    if not given:
+        return ""
+    return f" The hash that stands there, {given}, is that of another change or of other Flows."
 
 
 def _warnings(broken: Broken, volume: Volume) -> tuple[str, ...]:
@@ -89,9 +116,8 @@ def _unjudged(broken: Broken) -> tuple[str, ...]:
     )
 
 
-def _count(broken: Broken) -> str:
-    number = len(broken.flows)
-    return f"{number} Flow{'' if number == 1 else 's'}"
+def _number(flows: int) -> str:
+    return f"{flows} Flow{'' if flows == 1 else 's'}"
 
 
 def _through(broken: Broken, volume: Volume) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import pytest
 
 from intops_core.findings import Ref
-from intops_core.impact import Broken, Impact, broken_flows, impact
-from intops_core.resources import Resources
-from support.conformance import NAMESPACE, Raw, catalogue_and_example, flow_of, load, world
+from intops_core.impact import Impact, impact
+from support.conformance import NAMESPACE, Raw, catalogue_and_example, world
 
 FLOW = Ref("Flow", NAMESPACE, "alerts-to-helpdesk")
 MAPPING = Ref("Mapping", NAMESPACE, "alertmanager-to-event")
@@ -74,10 +72,12 @@ def test_a_change_that_takes_the_plan_away_breaks_the_flow_and_says_where() -> N
 
     (flow,) = found.flows
     assert found.breaks
-    assert not found.refused
     assert (flow.verdict, flow.after) == ("breaks", None)
     assert ("deny", MAPPING) in {(one.severity, one.ref) for one in flow.findings}
     (change,) = found.changes
+    assert [(one.rule, one.severity, one.path) for one in change.findings] == [
+        ("Compatibility", "deny", "spec.versions[0].fields.service")
+    ]
     assert [ref.kind for ref in change.paths[0]] == ["CanonicalModel", "Mapping", "Flow"]
 
 
@@ -147,59 +147,27 @@ def test_an_object_that_nobody_uses_reaches_no_flow() -> None:
     assert found.changes[0].paths == ()
 
 
-MODEL = Ref("CanonicalModel", "", "event")
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda fields: fields["title"].update(maxLength=9000), ["warn"]),
+        (lambda fields: fields.update(colour={"type": "string", "meaning": "Of the wall."}), []),
+        (lambda fields: fields["service"].update(required=True), ["deny"]),
+    ],
+)
+def test_a_changed_model_is_held_against_the_table_of_compatibility(
+    change: Callable[[Raw], object], told: list[str]
+) -> None:
+    """Only where a live Flow uses the edition: without any, whoever writes a model changes it freely."""
 
+    def changed(spec: Raw) -> None:
+        change(spec["versions"][0]["fields"])
 
-def two_flows(*changes: tuple[str, str, Callable[[Raw], object]]) -> Resources:
-    """The example with its Flow a second time."""
-    resources, _ = world(*changes)
-    second = copy.deepcopy(flow_of(resources).raw)
-    second["metadata"]["name"] = "second"
-    resources.add(load([second])[1][0])
-    return resources
+    found = of("CanonicalModel", "event", changed).changes[0]
+    before, after = catalogue_and_example(), world(("CanonicalModel", "event", changed))[0]
+    for side in (before, after):
+        side.remove(FLOW)
+    alone = impact(before, after).changes[0]
 
-
-def broken(*, after: Resources | None = None, flows: int = 2, judged: int = 9) -> Broken:
-    """What taking `service` from the model breaks, where only so many Flows can be judged."""
-    users = [FLOW, Ref("Flow", NAMESPACE, "second")][:flows]
-    left = iter([True] * judged)
-    return broken_flows(
-        MODEL,
-        users,
-        two_flows(),
-        after or two_flows(("CanonicalModel", "event", no_service)),
-        goes_on=lambda: next(left, False),
-    )
-
-
-def test_the_flows_of_one_object_break_as_impact_says() -> None:
-    """Admission and the command line cannot differ: they are judged by the same function."""
-    found = broken()
-
-    told = impact(two_flows(), two_flows(("CanonicalModel", "event", no_service)))
-    assert found.flows == told.flows
-    assert [one.verdict for one in found.flows] == ["breaks", "breaks"]
-    assert found.unjudged == 0
-
-
-def test_an_acceptance_is_of_one_change_and_of_the_flows_that_were_shown() -> None:
-    """The same change is the same hash; one more Flow, or another change, is another."""
-
-    def more_gone(spec: Raw) -> None:
-        no_service(spec)
-        del spec["versions"][0]["fields"]["title"]
-
-    other = broken(after=two_flows(("CanonicalModel", "event", more_gone)))
-
-    assert broken().hash == broken().hash
-    assert len({broken().hash, broken(flows=1).hash, other.hash}) == 3
-
-
-def test_flows_without_time_are_counted_and_accepted_with_the_rest() -> None:
-    """The hash does not depend on how far the time went, so an acceptance holds at the next try."""
-    one, none, whole = broken(judged=1), broken(judged=0), broken()
-
-    assert (len(one.flows), one.unjudged) == (1, 1)
-    assert (none.flows, none.unjudged) == ((), 2)
-    assert one.hash == none.hash
-    assert one.hash == whole.hash  # all of them break
+    assert [one.severity for one in found.findings if one.rule == "Compatibility"] == told
+    assert [one for one in alone.findings if one.rule == "Compatibility"] == []

@@ -167,6 +167,44 @@ def test_the_annotation_of_the_refusal_lets_the_change_in(
     assert FLOW in accepted.warnings[1]
 
 
+def test_an_edition_in_use_is_changed_in_a_new_one_or_accepted_as_it_is() -> None:
+    """Every Flow keeps its plan, and yet records of one thing would become two."""
+    cache, model = filled(2), the("CanonicalModel", "event")
+
+    def another_identity(spec: Raw) -> None:
+        spec["versions"][0]["identity"] = ["identityKey"]
+
+    refused = asked(cache, model, another_identity)
+    accepted = asked(cache, model, another_identity, accept=hash_in(refused))
+    one_more = asked(filled(3), model, another_identity, accept=hash_in(refused))
+    unused = asked(filled(0), model, another_identity)
+
+    assert "is refused: 2 Flows use what it changes" in refused.message
+    assert "spec.versions[0].identity: In edition v1, which live Flows use, " in refused.message
+    assert (
+        "write the change as edition v2 beside it. Or, to accept it as it is, " in refused.message
+    )
+    assert "It covers this change and the 2 Flows that use it now." in refused.message
+    assert accepted == Answer(allowed=True, warnings=("Accepted: it changes what 2 Flows use.",))
+    assert not one_more.allowed
+    assert unused == Answer(allowed=True)
+
+
+def test_a_risky_change_of_an_edition_warns_with_its_field() -> None:
+    """It may be meant; whoever reads the field should know."""
+    answer = asked(
+        filled(),
+        the("CanonicalModel", "event"),
+        lambda spec: spec["versions"][0]["fields"]["title"].update(maxLength=9000),
+    )
+
+    assert answer.allowed
+    (told,) = answer.warnings
+    assert told.startswith(
+        'CanonicalModel "event" spec.versions[0].fields.title.maxLength: In edition v1'
+    )
+
+
 def test_an_acceptance_covers_no_more_than_was_shown() -> None:
     """Neither another change nor another Flow that has come meanwhile; the refusal says so."""
     cache, model = filled(1), the("CanonicalModel", "event")
