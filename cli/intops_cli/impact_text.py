@@ -5,7 +5,9 @@ Used by `impact` and `diff`.
 
 from typing import Any, Final
 
+from intops_api.names import ANNOTATION_ACCEPT_IMPACT
 from intops_cli.output import Table, render
+from intops_core.acceptance import Acceptance, is_refused
 from intops_core.findings import Finding, Ref
 from intops_core.impact import Change, Impact, Reached
 
@@ -13,21 +15,54 @@ from intops_core.impact import Change, Impact, Reached
 _LISTED: Final = 5
 
 
-def impact_page(found: Impact, *, wide: bool) -> str:
-    """What changes, which Flows that reaches, what is newly wrong, and the sum in one sentence."""
+def impact_page(
+    found: Impact, told: tuple[Acceptance, ...] = (), *, wide: bool, hashes: bool = False
+) -> str:
+    """What changes, which Flows that reaches, what is newly wrong, and the sum in one sentence.
+
+    Args:
+        found: What the change does.
+        told: What admission says of its objects one by one.
+        wide: Whether everything is listed.
+        hashes: Whether the hashes are those of a cluster; a folder may hold fewer Flows.
+    """
     if not found.changes:
         return "Nothing changes: every manifest says what stands already."
-    parts = [render(change_table(found.changes, wide=wide))]
+    parts = [render(change_table(found.changes, told, wide=wide))]
     if found.flows:
         parts.append(render(flow_table(found.flows).cut(wide=wide)))
     lines = [
         f"{short(one.ref)}: {_sentence(one)}{_meets(flows) if one.ref.kind != 'Flow' else ''}"
         for one, flows in _findings(found).items()
     ]
+    lines += [_acceptance_sentence(each, hashes=hashes) for each in told]
     if lines:
         parts.append("\n".join(lines))
-    parts.append(" ".join(_summary(found)))
+    parts.append(" ".join(_summary(found, told)))
     return "\n\n".join(parts)
+
+
+def _acceptance_sentence(each: Acceptance, *, hashes: bool) -> str:
+    name = short(each.ref)
+    if each.accepted:
+        return f"{name}: what it breaks is accepted by its annotation {ANNOTATION_ACCEPT_IMPACT}."
+    flows = len(each.broken.flows)
+    does = (
+        f"breaks {_flows(flows)}"
+        if flows
+        else f"changes what {_flows(each.broken.users)} need as it is"
+    )
+    until = f"the hash of the refusal as {ANNOTATION_ACCEPT_IMPACT}"
+    if hashes:
+        until = f'{ANNOTATION_ACCEPT_IMPACT}: "{each.broken.hash}"'
+    return (
+        f"{name}: applied before anything else it is refused, because it {does}. Apply first what mends that, or "
+        f"annotate it with {until}."
+    )
+
+
+def _flows(number: int) -> str:
+    return f"{number} Flow{'' if number == 1 else 's'}"
 
 
 def _findings(found: Impact) -> dict[Finding, list[str]]:
@@ -46,11 +81,11 @@ def _meets(flows: list[str]) -> str:
     return f" (meets {', '.join(flows[:_LISTED])}{more})" if flows else ""
 
 
-def change_table(changes: tuple[Change, ...], *, wide: bool) -> Table:
+def change_table(changes: tuple[Change, ...], told: tuple[Acceptance, ...], *, wide: bool) -> Table:
     """One line for each changed object and Flow that it reaches."""
     rows = []
     for change in changes:
-        what = "refused" if change.refused else change.kind
+        what = "refused" if is_refused(change, told) else change.kind
         name = short(change.ref)
         paths = [" → ".join(short(ref) for ref in path[1:]) for path in change.paths]
         if not change.paths:
@@ -76,16 +111,26 @@ def flow_table(flows: tuple[Reached, ...]) -> Table:
     return Table(headings, rows, wide_from=5)
 
 
-def impact_wire(found: Impact) -> dict[str, Any]:
+def impact_wire(
+    found: Impact, told: tuple[Acceptance, ...] = (), *, hashes: bool = False
+) -> dict[str, Any]:
     """The same as JSON."""
     return {
         "breaks": found.breaks,
-        "refused": found.refused,
+        "refused": any(is_refused(change, told) for change in found.changes),
+        "acceptances": [
+            {
+                "object": ref_wire(each.ref),
+                "accepted": each.accepted,
+                **({"hash": each.broken.hash} if hashes else {}),
+            }
+            for each in told
+        ],
         "changes": [
             {
                 "object": ref_wire(change.ref),
                 "what": change.kind,
-                "refused": change.refused,
+                "refused": is_refused(change, told),
                 "findings": [_finding_wire(one) for one in change.findings],
                 "paths": [[ref_wire(ref) for ref in path] for path in change.paths],
             }
@@ -131,13 +176,13 @@ def short(ref: Ref) -> str:
     return f"{ref.kind}/{ref.name}"
 
 
-def _summary(found: Impact) -> list[str]:
-    refused = [short(change.ref) for change in found.changes if change.refused]
+def _summary(found: Impact, told: tuple[Acceptance, ...]) -> list[str]:
+    refused = [short(change.ref) for change in found.changes if is_refused(change, told)]
     said = [f"A cluster would refuse {', '.join(refused)}."] if refused else []
     if not found.flows:
         return [*said, "No Flow uses what changes."]
     broken = [one for one in found.flows if one.verdict == "breaks"]
-    reached = f"{len(found.flows)} Flow{'s' if len(found.flows) > 1 else ''}"
+    reached = _flows(len(found.flows))
     if broken:
         teams = ", ".join(sorted({f"{one.owner.team} ({one.owner.contact})" for one in broken}))
         said.append(

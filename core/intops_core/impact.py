@@ -122,7 +122,8 @@ def impact(before: Resources, after: Resources) -> Impact:
     return Impact(changes, tuple(found))
 
 
-def _graph(resources: Resources) -> ReferenceGraph:
+def graph_of(resources: Resources) -> ReferenceGraph:
+    """Who uses what among these resources."""
     graph = ReferenceGraph()
     for resource in _every(resources):
         graph.put(resource)
@@ -135,7 +136,7 @@ def _every(resources: Resources) -> Iterator[Resource]:
 
 
 def _changes(before: Resources, after: Resources, sides: tuple[Side, Side]) -> Iterator[Change]:
-    graphs = (_graph(before), _graph(after))
+    graphs = (graph_of(before), graph_of(after))
     old = {resource.ref: resource for resource in _every(before)}
     new = {resource.ref: resource for resource in _every(after)}
     for ref in sorted(old.keys() | new.keys()):
@@ -148,7 +149,7 @@ def _changes(before: Resources, after: Resources, sides: tuple[Side, Side]) -> I
             for way in _ways(graph, ref):
                 ways.setdefault(way[-1], way)
         findings = judge(will, after) if will is not None else []
-        plans = (plan for flow in ways if (plan := sides[0].planned(flow).plan) is not None)
+        plans = (plan for flow in ways if (plan := _live_plan(flow, *sides)) is not None)
         yield Change(
             ref=ref,
             kind=kind,
@@ -170,6 +171,14 @@ def _ways(graph: ReferenceGraph, ref: Ref) -> Iterator[tuple[Ref, ...]]:
             todo.append((*way, user))
 
 
+def _live_plan(flow: Ref, before: Side, after: Side) -> FlowPlan | None:
+    """The plan of a Flow that lives on: as it would be with the whole change, else as it is."""
+    now = before.planned(flow).plan
+    if now is None or after.get(flow) is None:
+        return None
+    return after.planned(flow).plan or now
+
+
 def step_findings(
     was: Resource | None, will: Resource | None, plans: Iterable[FlowPlan]
 ) -> tuple[Finding, ...]:
@@ -178,7 +187,7 @@ def step_findings(
     Args:
         was: The object as it stands.
         will: The object as it would stand.
-        plans: Those of the Flows that may use it, as they stand; not asked for where no use could matter.
+        plans: Those of the Flows that may use it; not asked for where no use could matter.
     """
     if was is None or will is None:
         return ()

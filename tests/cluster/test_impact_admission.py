@@ -160,19 +160,30 @@ def test_a_mapping_that_breaks_a_live_flow_is_let_in_with_a_warning(
     assert f'Warning: Flow "{FLOW}" in {SPACE}' in done.stderr
 
 
+def diff(kubeconfig: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """What `intops diff` says of a cluster."""
+    command = [sys.executable, "-m", "intops_cli", "diff", *map(str, words)]
+    command += ["--kubeconfig", str(kubeconfig)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def written(folder: Path, *docs: dict[str, Any]) -> Path:
+    """A folder with these manifests."""
+    folder.mkdir()
+    (folder / "all.yaml").write_text(yaml.safe_dump_all(docs))
+    return folder
+
+
 def test_diff_says_before_what_admission_says_later(
     judged: tuple[ControlPlane, OperatorProcess], tmp_path: Path
 ) -> None:
-    """The same Flow, the same field; nothing is applied."""
+    """The same Flow, the same field, the same hash; nothing is applied."""
     plane, _ = judged
-    (tmp_path / "class.yaml").write_text(yaml.safe_dump(the_class(captures=False)))
+    broken = the_class(captures=False)
 
-    def diff(*flags: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "intops_cli", "diff", str(tmp_path), *flags]
-        command += ["--kubeconfig", str(plane.kubeconfig)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+    done = diff(plane.kubeconfig, written(tmp_path / "broken", broken), "-o", "json")
+    same = diff(plane.kubeconfig, written(tmp_path / "same", the_class()))
 
-    done = diff("-o", "json")
     assert done.returncode == 1, done.stderr
     told = json.loads(done.stdout)
     (changed,) = told["objects"]
@@ -180,17 +191,75 @@ def test_diff_says_before_what_admission_says_later(
     assert [field["path"] for field in changed["fields"]] == ["spec.capture"]
     (flow,) = told["impact"]["flows"]
     assert (flow["flow"]["namespace"], flow["verdict"]) == (SPACE, "breaks")
-
-    (tmp_path / "class.yaml").write_text(yaml.safe_dump(the_class()))
-    same = diff()
+    (acceptance,) = told["impact"]["acceptances"]
+    assert acceptance["hash"] == hash_in(applied(plane, broken, dry=True).stderr)
     assert (same.returncode, same.stdout) == (
         0, "Nothing differs: every manifest says what stands already.\n",
     )  # fmt: skip
-    limited = str(plane.kubeconfig_of("nobody"))
-    command = [sys.executable, "-m", "intops_cli", "diff", str(tmp_path), "--kubeconfig", limited]
-    refused = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert refused.returncode == 3
-    assert "It takes the kinds of intops, and the right `list` on" in refused.stderr
+
+
+def test_diff_counts_what_the_folder_lacks_as_removed_only_where_it_is_asked_to(
+    judged: tuple[ControlPlane, OperatorProcess], tmp_path: Path
+) -> None:
+    """A folder is often one part of a namespace."""
+    plane, _ = judged
+    files = ("connectors.yaml", "mappings.yaml")
+    folder = written(tmp_path / "part", *(marked(doc) for file in files for doc in documents(file)))
+
+    kept = diff(plane.kubeconfig, folder)
+    pruned = diff(plane.kubeconfig, folder, "--prune", "-o", "json")
+
+    assert (kept.returncode, pruned.returncode) == (0, 0), kept.stderr + pruned.stderr
+    assert "Nothing differs" in kept.stdout
+    (gone,) = json.loads(pruned.stdout)["objects"]
+    assert (gone["what"], gone["object"]["kind"], gone["object"]["name"]) == (
+        "removed",
+        "Flow",
+        FLOW,
+    )
+
+
+def test_diff_with_rights_in_one_namespace_says_whose_flows_it_could_not_judge(
+    judged: tuple[ControlPlane, OperatorProcess], tmp_path: Path
+) -> None:
+    """And without any rights it says which one is missing."""
+    plane, _ = judged
+    flow = marked(documents("flow.yaml")[0])
+    folder = written(tmp_path / "both", the_class(captures=False), flow)
+
+    nobody = diff(plane.kubeconfig_of("nobody"), folder)
+    plane.kubectl.apply(*rights("somebody"))
+    limited = diff(plane.kubeconfig_of("somebody"), folder)
+
+    assert nobody.returncode == 3
+    assert "It takes the kinds of intops, and the right `list` on" in nobody.stderr
+    assert limited.returncode == 1, limited.stderr
+    assert "The flows of all namespaces cannot be read with these rights" in limited.stderr
+    assert f"{FLOW}   breaks" in limited.stdout
+
+
+def rights(user: str) -> list[dict[str, Any]]:
+    """Class-like kinds everywhere, everything else of ours in one namespace, to read."""
+    group = "rbac.authorization.k8s.io"
+    found = []
+    for kind, resources in (
+        ("ClusterRole", ["connectorclasses", "canonicalmodels", "patterns"]),
+        ("Role", ["connectors", "mappings", "flows"]),
+    ):
+        place = {} if kind == "ClusterRole" else {"namespace": SPACE}
+        rule = {"apiGroups": ["intops.io"], "resources": resources, "verbs": ["list"]}
+        meta = {"name": f"impact-{user}", **place}
+        found += [
+            {"apiVersion": f"{group}/v1", "kind": kind, "metadata": meta, "rules": [rule]},
+            {
+                "apiVersion": f"{group}/v1",
+                "kind": f"{kind}Binding",
+                "metadata": meta,
+                "roleRef": {"apiGroup": group, "kind": kind, "name": meta["name"]},
+                "subjects": [{"kind": "User", "apiGroup": group, "name": user}],
+            },
+        ]
+    return found
 
 
 def test_a_class_that_live_flows_use_changes_and_goes_only_when_that_is_accepted(

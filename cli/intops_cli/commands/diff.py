@@ -13,6 +13,7 @@ from intops_cli.live_state import read_live
 from intops_cli.output import Table, render, say, show
 from intops_cli.project import Overlay, catalogue, lay_over
 from intops_cli.whereabouts import cluster_of
+from intops_core.acceptance import acceptances, stops
 from intops_core.differences import ObjectChange, object_changes
 from intops_core.findings import Ref
 from intops_core.impact import impact
@@ -28,8 +29,8 @@ examples:
 
 Nothing is applied. All objects of the folder are judged together, as `intops impact` judges them. Specs are compared
 by what they mean; credentials are masked.
-exit codes: 0 nothing breaks, 1 a Flow that works now would not, or a manifest would be refused, 2 wrong use or
-unreadable file, 3 the cluster cannot be read"""
+exit codes: 0 nothing breaks, or its annotation accepts it, 1 a Flow that works now would not, or a manifest would be
+refused, 2 wrong use or unreadable file, 3 the cluster cannot be read"""
 
 _SHOWN: Final = 48
 _SHOWN_WIDE: Final = 400
@@ -74,8 +75,13 @@ def run(given: argparse.Namespace) -> int:
         compared.before, compared.after, compared.refs, secrets=compared.secrets
     )
     found = impact(compared.before, compared.after)
+    told = acceptances(compared.before, compared.after, found)
+    hashes = given.against is None
     if given.output in ("json", "yaml"):
-        wire = {"objects": [_wire(one) for one in changes], "impact": impact_wire(found)}
+        wire = {
+            "objects": [_wire(one) for one in changes],
+            "impact": impact_wire(found, told, hashes=hashes),
+        }
         show(wire, Table([], []), given.output)
     elif not changes:
         print("Nothing differs: every manifest says what stands already.")
@@ -83,8 +89,8 @@ def run(given: argparse.Namespace) -> int:
         wide = given.output == "wide"
         print(render(_table(changes, wide=wide).cut(wide=wide)))
         print()
-        print(impact_page(found, wide=wide))
-    return REFUSED if found.breaks or found.refused else OK
+        print(impact_page(found, told, wide=wide, hashes=hashes))
+    return REFUSED if stops(found, told) else OK
 
 
 def _with_folder(given: argparse.Namespace) -> _Compared:

@@ -8,6 +8,7 @@ from intops_cli.exits import OK, REFUSED, USAGE
 from intops_cli.impact_text import impact_page, impact_wire
 from intops_cli.output import Table, say, show
 from intops_cli.project import lay_over, open_project
+from intops_core.acceptance import acceptances, stops
 from intops_core.findings import Ref
 from intops_core.impact import impact
 
@@ -20,8 +21,8 @@ examples:
 
 Nothing is applied. Both states are judged and planned as the operator would, with the shipped catalogue beneath;
 what the change makes of messages that came already is said by `intops replay --dry-run`.
-exit codes: 0 nothing breaks, 1 a Flow that works now would not, or a changed manifest would be refused,
-2 wrong use or unreadable file"""
+exit codes: 0 nothing breaks, or its annotation accepts it, 1 a Flow that works now would not, or a changed manifest
+would be refused, 2 wrong use or unreadable file"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,11 +76,12 @@ def run(given: argparse.Namespace) -> int:
             return USAGE
         after.remove(ref)
     found = impact(before, after)
+    told = acceptances(before, after, found)
     if given.output in ("json", "yaml"):
-        show(impact_wire(found), Table([], []), given.output)
+        show(impact_wire(found, told), Table([], []), given.output)
     else:
-        print(impact_page(found, wide=given.output == "wide"))
-    return REFUSED if found.breaks or found.refused else OK
+        print(impact_page(found, told, wide=given.output == "wide"))
+    return REFUSED if stops(found, told) else OK
 
 
 def _named(text: str, namespace: str) -> Ref | None:

@@ -19,6 +19,8 @@ Volume = Callable[[Ref], int | None]
 
 # What one person can talk to; the rest is a number, and `intops impact` names them.
 LISTED: Final = 5
+# What accepts the change stands behind the reasons and must not be cut off.
+LONGEST_REASONS: Final = 4000
 # The API server keeps 4 KiB of all warnings together.
 WARNED: Final = 3
 
@@ -30,7 +32,8 @@ NOT_JUDGED: Final = (
 
 def told_impact(asked: Asked, broken: Broken, volume: Volume) -> Answer:
     """Whether an object may change although that takes Flows their plan, and what its author is told."""
-    risky = tuple(shortened(_reason(one)) for one in broken.steps if one.severity != "deny")
+    steps = [one for one in broken.steps if one.severity != "deny"]
+    risky = tuple(shortened(_reason(one)) for one in steps[:LISTED])
     if not broken.flows and not broken.refusing:
         return Answer(allowed=True, warnings=(*risky, *_unjudged(broken)))
     if BY_NAME[asked.kind].namespaced:
@@ -62,12 +65,14 @@ def _refusal(asked: Asked, broken: Broken, volume: Volume, given: str | None) ->
         what = f"{_number(broken.users)} use what it changes, and it is a change that breaks"
         todo = "Or, to accept it as it is,"
     reasons = say.numbered([*steps, *(_reason(one) for one in _causes(broken))])
+    if len(reasons) > LONGEST_REASONS:
+        reasons = f"{reasons[:LONGEST_REASONS]}..."
     where = "on the object first" if deleted else "in its manifest or on the object"
     return (
         f'{asked.kind} "{broken.ref.name}" is {"kept" if deleted else "refused"}: {what}. {reasons} {todo} '
         f'write the annotation {names.ANNOTATION_ACCEPT_IMPACT}: "{broken.hash}" {where}. It covers '
         f"{_covered(broken, deleted=deleted)}.{_other(given)}"
-    )[: say.LONGEST_MESSAGE]
+    )
 
 
 def _flows(broken: Broken, volume: Volume) -> str:

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from intops_cli.__main__ import main
-from support.conformance import EXAMPLE
+from intops_cli.project import catalogue, lay_over
+from intops_core.acceptance import acceptances
+from intops_core.impact import impact
+from support.conformance import EXAMPLE, REPOSITORY
+
+ESTATE = REPOSITORY / "tests" / "golden" / "estate" / "more.yaml"
 
 SECRET = """\
 ---
@@ -105,6 +110,67 @@ def test_a_value_of_a_secret_in_either_folder_is_never_printed(
         told = capsys.readouterr()
         assert "spec.config.queue" in told.out
         assert "Opensesame1" not in told.out + told.err
+
+
+def with_the_estate(place: Path, *changes: tuple[str, str, str]) -> Path:
+    """The example and the estate beside it, changed."""
+    folder(place)
+    shutil.copy(ESTATE, place / "more.yaml")
+    for name, old, new in changes:
+        text = (place / name).read_text(encoding="utf-8")
+        assert old in text, old
+        (place / name).write_text(text.replace(old, new), encoding="utf-8")
+    return place
+
+
+ANOTHER_OBJECT = (
+    ("more.yaml", "    item: {fields:", "    part: {fields:"),
+    ("more.yaml", "      object: item", "      object: part"),
+)
+
+
+def test_what_is_sound_together_and_refused_by_itself_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Admission sees one object at a time, so the order matters; a pipeline goes on."""
+    old = with_the_estate(tmp_path / "old")
+    mapping = ("more.yaml", "{class: inventory, object: item}", "{class: inventory, object: part}")
+    new = with_the_estate(tmp_path / "new", *ANOTHER_OBJECT, mapping)
+
+    assert ran("diff", new, "--against", old) == 0
+
+    told = capsys.readouterr().out
+    assert (
+        "ConnectorClass/inventory: applied before anything else it is refused, because it breaks 1 Flow."
+        in told
+    )
+    assert "of which none would break" in told
+
+
+def test_a_break_that_an_annotation_accepts_lets_the_pipeline_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The hash is that of the refusal; any other stops it as before."""
+    old = with_the_estate(tmp_path / "old")
+    new = with_the_estate(tmp_path / "new", *ANOTHER_OBJECT)
+    sides = [catalogue(), catalogue()]
+    for side, place in zip(sides, (old, new), strict=True):
+        lay_over(place, side, namespace="default")
+    (each,) = acceptances(*sides, impact(*sides))
+
+    def annotated(name: str, value: str) -> Path:
+        meta = f'{{name: inventory, annotations: {{intops.io/accept-impact: "{value}"}}}}'
+        return with_the_estate(
+            tmp_path / name, *ANOTHER_OBJECT, ("more.yaml", "{name: inventory}", meta)
+        )
+
+    codes = [
+        ran("diff", place, "--against", old)
+        for place in (new, annotated("other", "0" * 16), annotated("right", each.broken.hash))
+    ]
+
+    assert codes == [1, 1, 0]
+    assert "ConnectorClass/inventory: what it breaks is accepted" in capsys.readouterr().out
 
 
 def test_a_broken_manifest_of_the_other_folder_stops_nobody(
