@@ -20,6 +20,7 @@ from intops_cli.__main__ import COMMANDS, command_module, parser
 from intops_cli.exits import MEANINGS
 from intops_cli.measures import Measure
 from intops_cli.project import shipped_resources
+from intops_core.compatibility import TABLE
 from intops_core.error_classes import ERROR_CLASSES, ErrorClass
 from intops_core.rules import BY_ID, RULES, UNNUMBERED
 from intops_core.rules.listing import listed_rules
@@ -51,6 +52,7 @@ def outputs(root: Path = Path()) -> dict[Path, str]:
     pages = {REFERENCE / "reactions.md": reactions_page(measured)} if measured.is_file() else {}
     return pages | {
         REFERENCE / "rules.md": rules_page(),
+        REFERENCE / "compatibility.md": compatibility_page(),
         REFERENCE / "error-classes.md": error_classes_page(),
         REFERENCE / "metrics.md": metrics_page(),
         REFERENCE / "flags.md": flags_page(),
@@ -98,6 +100,25 @@ def _listed_in() -> dict[str, list[str]]:
         for rule_id, listed in listed_rules(shipped_resources()).items()
         if rule_id in BY_ID
     }
+
+
+def compatibility_page() -> str:
+    """What may change in an edition of a CanonicalModel, and what demands a new one."""
+    heads = ("Change", "What changes is used", "It is not used", "Step", "Why")
+    rows = [
+        (kind, f"`{row.used}`", f"`{row.unused}`", f"`{row.step}`", row.why)
+        for kind, row in TABLE.items()
+    ]
+    return _page(
+        "Compatibility of models",
+        "What a change of one edition of a CanonicalModel is for live Flows. `breaking` is refused until it is "
+        "accepted ([impact.md](../impact.md)), `risky` warns, `compatible` is let in without a word. `used` means "
+        "that a Mapping, a route or a class in the plan of a live Flow touches the field; an edition that no live "
+        "Flow uses changes freely.",
+        _table(heads, rows),
+        "`patch` and `minor` stay in the edition. `major` is a new edition (`v2` beside `v1`), served together "
+        "with the old one until nothing uses that any more.",
+    )
 
 
 def error_classes_page() -> str:
