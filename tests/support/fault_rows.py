@@ -16,7 +16,7 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
 PAGE = TREE / "docs" / "reliability.md"
-LEVELS = ("component", "fault")
+LEVELS = ("component", "fault", "cluster")
 
 GROUPS: dict[str, dict[str, str]] = {
     "The worker's process and its disk": {
@@ -79,6 +79,30 @@ GROUPS: dict[str, dict[str, str]] = {
         "F99": "moved from the embedded store",
         "F100": "the schema is migrated while others work",
         "F101": "restored from a backup",
+    },
+    "The API server and the operator": {
+        "F60": "the API server restarts or is away",
+        "F61": "its store restarts, is slow or full",
+        "F62": "watches that end, fall silent or must list anew",
+        "F63": "conflicts at every write",
+        "F64": "refusals for too many requests, errors, no answers",
+        "F65": "the operator is killed before or after any of its requests",
+        "F66": "an older API server after a newer one",
+        "F67": "events that come twice or never",
+        "F68": "two operators at once, a leader that freezes",
+        "F69": "admission is down, slow, or answers garbage",
+        "F70": "the certificate of admission expires",
+        "F71": "a Secret is rotated",
+        "F72": "a Secret is missing, empty, or deleted",
+        "F73": "a worker's pod is deleted or cannot start",
+        "F74": "a node is lost",
+        "F75": "kubelet restarts",
+        "F76": "a namespace is deleted with its Flows",
+        "F77": "the operator is removed and installed again",
+        "F78": "upgrades forth and back",
+        "F79": "half an upgrade",
+        "F80": "quotas and policies of a strict tenant",
+        "F81": "people edit children",
     },
 }
 

@@ -47,18 +47,31 @@ class Story:
         for number, step in enumerate((self.create, self.change, self.damage)):
             step()
             if self._like is None:
-                self.pictures.append(self._settled())
+                self.pictures.append(self.settled())
             else:
                 self._becomes(self._like.pictures[number])
         self.delete()
 
     def create(self) -> None:
         """From nothing to Ready."""
+        self.apply()
+        self.await_ready()
+
+    def apply(self) -> None:
+        """What a person applies."""
         self._api.apply(namespace(self.space))
         for file in FILES:
             for document in documents(file):
                 self._api.apply(self._placed(document))
+
+    def await_ready(self) -> None:
+        """Until its worker runs what it should, and the status says so."""
         self._until(self._answered, "Ready")
+
+    def healed(self) -> dict[str, Any]:
+        """The picture after one more look at the worker's answers and pods."""
+        self._answered()
+        return self.picture()
 
     def change(self) -> None:
         """A Mapping in other words: a new plan for the same worker."""
@@ -74,7 +87,7 @@ class Story:
         self._api.delete("Service", self.space, CHILD)
         self._api.merge("NetworkPolicy", self.space, CHILD, {"spec": {"egress": None}})
         self._until(self._repaired, "the children as they were")
-        self._until(self._answered, "Ready")
+        self.await_ready()
 
     def delete(self) -> None:
         """Everything goes but the volume: its worker ended without a word about what is left on it."""
@@ -129,7 +142,7 @@ class Story:
         found: str | None = flow.get("metadata", {}).get("uid")
         return found
 
-    def _settled(self) -> dict[str, Any]:
+    def settled(self) -> dict[str, Any]:
         """The picture, once it is the same twice: statuses of used objects come a moment later."""
         seen: list[dict[str, Any]] = [{}]
 
@@ -143,14 +156,7 @@ class Story:
         """Wait until the picture is as it should be; where it differs is said."""
 
         def explain() -> str:
-            found = self.picture()
-            differing = {
-                f"{name}.{part}": (wanted.get(name, {}).get(part), found.get(name, {}).get(part))
-                for name in sorted(wanted.keys() | found.keys())
-                for part in sorted(wanted.get(name, {}).keys() | found.get(name, {}).keys())
-                if wanted.get(name, {}).get(part) != found.get(name, {}).get(part)
-            }
-            return json.dumps(differing, indent=1)[:4000] + self._state()
+            return f"{differences(wanted, self.picture())}\n{self._state()}"
 
         until(
             lambda: self.picture() == wanted, f"{self.space} to look as it should",
@@ -189,6 +195,16 @@ class Story:
             for p in self._api.list("Pod", self.space)
         ]
         return "\n".join([told, *pods, *mine[-20:]])
+
+
+def differences(wanted: dict[str, Any], found: dict[str, Any]) -> str:
+    """Where two pictures differ, for an error message."""
+    return "\n".join(
+        f"{name} {part}: {json.dumps(one)[:600]} is wanted, {json.dumps(other)[:600]} is there"
+        for name in sorted(wanted.keys() | found.keys())
+        for part in sorted(wanted.get(name, {}).keys() | found.get(name, {}).keys())
+        if (one := wanted.get(name, {}).get(part)) != (other := found.get(name, {}).get(part))
+    )
 
 
 def _essence(item: Manifest) -> dict[str, Any]:
