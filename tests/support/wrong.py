@@ -8,6 +8,7 @@ such as `spec/routes/0/when` to values, where null removes.
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from support.conformance import NAMESPACE, REPOSITORY, Raw, manifests, parsed, r
 EXAMPLES = REPOSITORY / "examples" / "invalid"
 GOLDEN = REPOSITORY / "tests" / "golden" / "wrong"
 WORLD = GOLDEN / "world" / "world.yaml"
+SENTENCES = GOLDEN / "sentences.txt"
 # Refused by a policy of the cluster that knows who asks; nobody else can know.
 NEEDS_THE_USER = frozenset({"action-in-another-name"})
 
@@ -33,6 +35,15 @@ class Wrong:
     name: str
     manifest: Raw
     twin: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The one refusal that people were promised for a wrong manifest."""
+
+    rule: str
+    path: str
+    message: str
 
 
 def wrong_manifests() -> list[Wrong]:
@@ -48,6 +59,22 @@ def world() -> Resources:
     for raw in [*manifests(), *read(WORLD)]:
         resources.add(parsed(raw))
     return resources
+
+
+def sentences() -> dict[str, str]:
+    """The text of sentences.txt, by manifest."""
+    parts = re.split(r"^(?=\S+: )", SENTENCES.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {part.partition(": ")[0]: part for part in parts if part}
+
+
+def promises() -> dict[str, Promise]:
+    """sentences.txt as values, by manifest."""
+    found = {}
+    for name, text in sentences().items():
+        head, message = text.rstrip("\n").split("\n  ")
+        rule, path = head.removeprefix(f"{name}: ").split(" ")
+        found[name] = Promise(rule, path, message)
+    return found
 
 
 def denials(raw: Raw, resources: Resources) -> list[Finding]:
