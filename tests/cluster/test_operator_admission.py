@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.chart import webhook
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until
 from support.operators import (
@@ -31,37 +32,6 @@ CONFIGURATION = "intops-admission-test"
 SPACE = "admission"
 
 
-def webhook(port: int) -> dict[str, Any]:
-    """The configuration as the chart renders it, but with an address instead of a Service."""
-    kinds = [
-        "connectors", "mappings", "flows", "connectorclasses", "canonicalmodels", "patterns",
-    ]  # fmt: skip
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": CONFIGURATION},
-        "webhooks": [
-            {
-                "name": "validate.intops.io",
-                "clientConfig": {"url": f"https://127.0.0.1:{port}/validate"},
-                "rules": [
-                    {
-                        "apiGroups": ["intops.io"],
-                        "apiVersions": ["*"],
-                        "operations": ["CREATE", "UPDATE"],
-                        "resources": kinds,
-                    }
-                ],
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": SPACE}},
-                "failurePolicy": "Fail",
-                "sideEffects": "None",
-                "timeoutSeconds": 5,
-                "admissionReviewVersions": ["v1"],
-            }
-        ],
-    }
-
-
 @pytest.fixture(scope="module")
 def judged(
     api_server: ControlPlane, tmp_path_factory: pytest.TempPathFactory
@@ -78,7 +48,7 @@ def judged(
     folder = tmp_path_factory.mktemp("admission")
     with operator(api_server, folder, "judge", *flags) as replica:
         kubectl.wait(lambda _: True, "pattern/event-to-incident", what="the catalogue")
-        kubectl.apply(webhook(replica.ports["admission"]))
+        kubectl.apply(webhook(CONFIGURATION, replica.ports["admission"], SPACE))
         kubectl.wait(
             lambda found: bool(found["webhooks"][0]["clientConfig"].get("caBundle")),
             f"validatingwebhookconfiguration/{CONFIGURATION}", what="the authority",
