@@ -39,6 +39,16 @@ SAME_FAULT: Final = (
     (r"Duplicate value: ", r" is given twice, "),
     (r"Invalid value: .* in body should match '", r" is not an? "),
     (r"Invalid value: .* in body must be of type date: ", r" is no day of the calendar; "),
+    (
+        r"Invalid value: .* in body must be of type boolean: ",
+        r" must be true or false without quotes",
+    ),
+    (
+        r"Invalid value: .* in body must be of type integer: ",
+        r" must be a whole number without quotes",
+    ),
+    (r"Invalid value: .* a lowercase RFC 1123 subdomain must ", r" is not a name; "),
+    (r"Invalid value: .* a valid label must be ", r" is not one that Kubernetes takes; "),
     (r"Invalid value: .* in body should be greater than ", r" should be greater than "),
 )
 """How a fault begins in the API server's own words, and what our sentence about it contains."""
