@@ -228,6 +228,7 @@ def _sentence(item: dict[str, Any], model: type[BaseModel]) -> str:
     if kind == "value_error":
         return str(context.get("error", item["msg"]))
     words = re.sub(r"^(Input|Value|String|List|Dictionary) ", "", item["msg"])
+    words = words.replace(" after validation", "").removesuffix(", not more")
     return f"{subject} {words}."
 
 

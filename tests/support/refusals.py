@@ -38,6 +38,8 @@ SAME_FAULT: Final = (
     (r"Unsupported value: ", r" must be one of "),
     (r"Duplicate value: ", r" is given twice, "),
     (r"Invalid value: .* in body should match '", r" is not an? "),
+    (r"Too many: \d+: must have at most ", r" should have at most "),
+    (r"Too long: may not be more than 262144 bytes", r" together have \d+ bytes, "),
     (r"Invalid value: .* in body must be of type date: ", r" is no day of the calendar; "),
     (
         r"Invalid value: .* in body must be of type boolean: ",

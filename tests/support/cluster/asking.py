@@ -68,9 +68,9 @@ class Api:
             connection.close()
 
     def create(self, manifest: Manifest, *, keep: bool = False) -> Answer:
-        """Create an object, by default as a dry run, with the field validation of kubectl."""
+        """Create an object as kubectl would, by default as a dry run."""
         query = "?fieldValidation=Strict" + ("" if keep else "&dryRun=All")
-        return self.ask("POST", self.collection(BY_NAME[manifest["kind"]]) + query, manifest)
+        return self.ask("POST", self.collection(BY_NAME[manifest["kind"]]) + query, _sent(manifest))
 
     def change(self, manifest: Manifest, spec: Manifest) -> Answer:
         """Merge a change into the spec of an object."""
@@ -81,6 +81,15 @@ class Api:
         """The path of all objects of a kind."""
         scope = f"namespaces/{self.namespace}/" if kind.namespaced else ""
         return f"/apis/{names.API_VERSION}/{scope}{kind.plural}"
+
+
+def _sent(value: Any) -> Any:
+    """YAML as kubectl sends it: a number without a fraction has no point."""
+    if isinstance(value, dict):
+        return {key: _sent(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_sent(below) for below in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def api_of(plane: ControlPlane, namespace: str, user: str) -> Api:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from intops_core.resources import Resource, parse_resource
+from intops_core.rules.single_object import single_object_breaches
 from support.conformance import manifests
 
 
@@ -126,3 +127,25 @@ def test_metadata_as_a_cluster_shows_it_is_taken() -> None:
     }
 
     assert told({**named(**shown), "status": {"conditions": []}}) == []
+
+
+def test_an_object_that_no_cluster_keeps_is_refused() -> None:
+    """The API server would only say that a request is too large."""
+    (raw, *_) = [raw for raw in manifests() if raw["kind"] == "Mapping"]
+    raw["spec"]["examples"][0]["input"] = {"pad": "x" * 1536 * 1024}
+    resource = parse_resource(raw)
+    assert isinstance(resource, Resource)
+
+    (breach,) = single_object_breaches(resource)
+
+    assert breach.path == "spec"
+    assert "a cluster keeps at most 1572864 of one" in breach.message
+
+
+def test_a_list_that_is_too_long_is_told_with_its_bound() -> None:
+    """In our words, not in those of a library."""
+    routes = [{"name": f"r{number}"} for number in range(65)]
+
+    assert told(flow(routes=routes)) == [
+        ("spec.routes", '"routes" should have at most 64 items, not 65.')
+    ]
