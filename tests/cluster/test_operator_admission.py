@@ -156,15 +156,20 @@ def test_a_dry_run_is_judged_and_leaves_nothing(
     assert "is refused" in done.stderr
 
 
-def test_a_label_can_be_set_on_anything(judged: tuple[ControlPlane, OperatorProcess]) -> None:
-    """An unchanged spec is not judged again."""
+def test_a_label_is_set_without_asking(judged: tuple[ControlPlane, OperatorProcess]) -> None:
+    """An unchanged spec is not judged again, so a label needs no operator; a changed one is."""
     plane, replica = judged
     apply(plane, SPACE, "connectors.yaml")
     before = replica.metric("intops_operator_admission_reviews_total")
+    spec = json.dumps({"spec": {"limits": {"concurrency": 2}}})
 
     plane.kubectl.run("label", "connector/helpdesk", "-n", SPACE, "tier=gold")
+    labelled = replica.metric("intops_operator_admission_reviews_total")
+    plane.kubectl.run("patch", "connector/helpdesk", "-n", SPACE, "--type=merge", "-p", spec)
+    changed = replica.metric("intops_operator_admission_reviews_total")
 
-    assert replica.metric("intops_operator_admission_reviews_total") > before
+    assert labelled == before
+    assert changed == before + 1
 
 
 def ask(plane: ControlPlane, port: int, method: str, path: str, body: str) -> tuple[int, str]:
