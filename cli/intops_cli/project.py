@@ -118,6 +118,16 @@ class Project:
         return found, why
 
 
+def shipped_resources() -> Resources:
+    """The shipped catalogue alone."""
+    resources = Resources()
+    for raw in shipped():
+        parsed = parse_resource(raw)
+        if isinstance(parsed, Resource):
+            resources.add(parsed)
+    return resources
+
+
 def open_project(path: Path, *, namespace: str, endpoints: dict[str, str] | None = None) -> Project:
     """Read, judge and resolve a folder; `endpoints` replace those of Connectors by name.
 
@@ -125,11 +135,7 @@ def open_project(path: Path, *, namespace: str, endpoints: dict[str, str] | None
         ManifestError: a file cannot be read.
     """
     folder = read_folder(path, namespace=namespace)
-    resources = Resources()
-    for raw in shipped():
-        parsed = parse_resource(raw)
-        if isinstance(parsed, Resource):
-            resources.add(parsed)
+    resources = shipped_resources()
     project = Project(folder, resources)
     for manifest in folder.manifests:
         raw = _with_endpoint(manifest.raw, endpoints or {})

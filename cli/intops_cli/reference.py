@@ -18,9 +18,10 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from intops_cli.__main__ import COMMANDS, command_module, parser
 from intops_cli.exits import MEANINGS
-from intops_core.catalog import shipped
+from intops_cli.project import shipped_resources
 from intops_core.error_classes import ERROR_CLASSES, ErrorClass
-from intops_core.rules import RULES, UNNUMBERED
+from intops_core.rules import BY_ID, RULES, UNNUMBERED
+from intops_core.rules.listing import listed_rules
 from intops_core.rules.rule import BuiltInRule
 from intops_operator import metrics as operator_metrics
 from intops_operator import settings as operator_settings
@@ -67,12 +68,14 @@ def rules_page() -> str:
         "Rules",
         "Admission, `intops validate`, `intops run` and the operator judge with the same rules. `deny` "
         "refuses the object, `warn` lets it in with a warning, `audit` is only recorded. A Pattern lists "
-        "the rules of its Flows by id and may change a severity. `intops explain rule ID` shows one.",
+        "the rules of its Flows by id, each with the severity that it has there (`deny` if it says none). "
+        "`intops explain rule ID` shows one. How they are used stands in [governance](../governance.md).",
         "## Rules of Patterns",
         _table((*heads, "Listed by"), numbered),
-        "Rules that judge a Connector hold whether a Pattern lists them or not.",
-        "An exception is an entry in `spec.exceptions` of a Flow: the id, a reason and a date at which "
-        "it ends.",
+        "What judges a Mapping, a ConnectorClass or a Connector holds whether a Pattern lists it or not, because "
+        "they belong to no Pattern; so do rules of Flows from which no exception is possible.",
+        "An exception is an entry in `spec.exceptions` of a Flow: the id, a reason, who approved it and its last "
+        "day. It turns what the rule finds in this Flow into a record (`audit`).",
         "## Rules without a number",
         "They hold for every object, and no Pattern can leave them out.",
         _table(heads, [_rule(rule) for rule in UNNUMBERED]),
@@ -81,18 +84,21 @@ def rules_page() -> str:
 
 def _rule(rule: BuiltInRule) -> tuple[str, str, str, str, str]:
     kinds = ", ".join(rule.kinds)
-    may = "possible" if rule.excusable else "not possible"
+    may = "possible" if rule.liftable else "not possible"
     return f"`{rule.id}`", f"`{rule.severity}`", rule.title, kinds, may
 
 
 def _listed_in() -> dict[str, list[str]]:
-    """Rule id → shipped Patterns that list it."""
-    found: dict[str, list[str]] = {}
-    for raw in shipped():
-        if raw["kind"] == "Pattern":
-            for rule in raw["spec"].get("rules", ()):
-                found.setdefault(rule["id"], []).append(f"`{raw['metadata']['name']}`")
-    return found
+    """Rule id → shipped Patterns that list it, each with its severity where that is another."""
+    return {
+        rule_id: [
+            f"`{one.pattern}`"
+            + ("" if one.rule.severity == BY_ID[rule_id].severity else f" as `{one.rule.severity}`")
+            for one in listed
+        ]
+        for rule_id, listed in listed_rules(shipped_resources()).items()
+        if rule_id in BY_ID
+    }
 
 
 def error_classes_page() -> str:

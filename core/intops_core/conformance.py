@@ -33,7 +33,6 @@ from intops_core.findings import (
     Ref,
     Severity,
     mildest,
-    suggestion,
 )
 from intops_core.resources import Resource, Resources
 from intops_core.rules import BY_ID, RULES
@@ -41,6 +40,7 @@ from intops_core.rules.answers import answers_in_time
 from intops_core.rules.classes import class_breaches
 from intops_core.rules.connectors import ConnectorFacts, settings_fit_the_class
 from intops_core.rules.decisions import correction_breaches, early_approval
+from intops_core.rules.exceptions import exception_breaches
 from intops_core.rules.mappings import keeps_its_examples
 from intops_core.rules.models import model_breaches
 from intops_core.rules.patterns import ENGINE_STAGES, pattern_breaches
@@ -50,7 +50,7 @@ from intops_core.rules.single_object import single_object_breaches
 Broken = tuple[str, Breach]
 """Id of a rule and a place where it is broken."""
 
-_BUILT_IN = frozenset(rule.id for rule in RULES)
+_BUILT_IN = {rule.id: rule for rule in RULES}
 
 
 def judge(resource: Resource, resources: Resources, *, new: bool = True) -> list[Finding]:
@@ -77,13 +77,13 @@ def judge_flow(facts: FlowFacts, *, new: bool = True) -> list[Finding]:
     alone = _alone(facts.flow)
     broken = [*facts.breaches, *_flow_itself(facts)]
     pattern = facts.pattern_spec
-    listed = {rule.id: rule.severity for rule in pattern.rules} if pattern else {}
+    listed = _severities(pattern) if pattern else {}
     for rule in RULES:
         if rule.flow is not None and (rule.id in listed or not rule.excusable):
             broken += [(rule.id, breach) for breach in rule.flow(facts)]
     if pattern is not None:
         broken += _own_rules(facts, pattern)
-    excused = {exception.rule for exception in facts.spec.exceptions}
+    excused = {exception.rule for exception in facts.written.exceptions}
     ref = facts.flow.ref
     findings: list[Finding] = []
     for finding in _findings([*alone, *_not_said(alone, broken)], ref, listed):
@@ -96,6 +96,16 @@ def judge_flow(facts: FlowFacts, *, new: bool = True) -> list[Finding]:
             severity = "warn"
         findings.append(_with_severity(finding, severity))
     return findings
+
+
+def _severities(pattern: PatternSpec) -> dict[str, Severity]:
+    """Severity of each rule that a Pattern lists; rules without which nothing could run keep their own."""
+    found: dict[str, Severity] = {}
+    for rule in pattern.rules:
+        known = _BUILT_IN.get(rule.id)
+        fixed = known is not None and not known.excusable
+        found[rule.id] = known.severity if known is not None and fixed else rule.severity
+    return found
 
 
 def _with_severity(finding: Finding, severity: Severity) -> Finding:
@@ -246,20 +256,7 @@ def _flow_itself(facts: FlowFacts) -> Iterator[Broken]:
                 "not have yet, so no message would move. Choose a Pattern on engine episodes."
             )
             yield REFERENCE, Breach("spec.pattern", words)
-    for index, exception in enumerate(facts.spec.exceptions):
-        own = {rule.id for rule in pattern.rules} if pattern else set()
-        known = BY_ID.get(exception.rule)
-        path = f"spec.exceptions[{index}].rule"
-        if known is not None and not known.excusable:
-            words = (
-                f"Rule {exception.rule} cannot be lifted, because a Flow that breaks it could not run. "
-                "Remove the exception and mend what the rule says."
-            )
-            yield SCHEMA, Breach(path, words)
-        elif known is None and exception.rule not in own and pattern is not None:
-            words = f'There is no rule "{exception.rule}", so the exception lifts nothing.'
-            hint = suggestion(exception.rule, own | {r.id for r in RULES if r.excusable})
-            yield SCHEMA, Breach(path, words + hint, at_most="warn")
+    yield from ((SCHEMA, breach) for breach in exception_breaches(facts, _BUILT_IN))
 
 
 def _own_rules(facts: FlowFacts, pattern: PatternSpec) -> Iterator[Broken]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from intops_api.flow import FlowSpec
-from intops_api.pattern import PatternSpec, Role, Rule
+from intops_api.pattern import PatternSpec, Role, Rule, Stage
 from intops_core.findings import Ref, strictest
 from intops_core.resources import Resource, Resources, content_hash
 
@@ -26,12 +26,14 @@ class WholePattern:
         digest: Equal for Patterns that mean the same.
         missing: The Pattern in `extends` that does not exist.
         endless: Whether the chain of `extends` comes back to itself or is too long.
+        above: Patterns that it extends, the nearest first.
     """
 
     spec: PatternSpec
     digest: str
     missing: Ref | None = None
     endless: bool = False
+    above: tuple[Resource, ...] = ()
 
 
 def whole_pattern(pattern: Resource, resources: Resources) -> WholePattern:
@@ -56,7 +58,7 @@ def whole_pattern(pattern: Resource, resources: Resources) -> WholePattern:
     for child in reversed(chain[:-1]):
         spec = _tightened(spec, cast("PatternSpec", child.spec))
     digest = pattern.digest if len(chain) == 1 else content_hash([one.digest for one in chain])
-    return WholePattern(spec, digest, missing, endless)
+    return WholePattern(spec, digest, missing, endless, tuple(chain[1:]))
 
 
 def _tightened(parent: PatternSpec, child: PatternSpec) -> PatternSpec:
@@ -65,17 +67,36 @@ def _tightened(parent: PatternSpec, child: PatternSpec) -> PatternSpec:
     rules: dict[str, Rule] = {rule.id: rule for rule in parent.rules}
     for rule in child.rules:
         above = rules.get(rule.id)
-        severity = rule.severity if above is None else strictest(above.severity, rule.severity)
-        rules[rule.id] = rule.model_copy(update={"severity": severity})
+        if above is None:
+            rules[rule.id] = rule
+        else:  # what the parent judges stays; only how severe it is can grow
+            severity = strictest(above.severity, rule.severity)
+            rules[rule.id] = above.model_copy(update={"severity": severity})
     return child.model_copy(
         update={
             "roles": list(roles.values()),
-            "stages": child.stages or parent.stages,
+            "stages": _steps(parent.stages, child.stages),
             "rules": list(rules.values()),
             "defaults": laid_over(child.defaults, parent.defaults),
             "mappings": {**parent.mappings, **child.mappings},
         }
     )
+
+
+def _steps(parent: list[Stage], child: list[Stage]) -> list[Stage]:
+    """Steps of both, those of the child where it puts them; what one calls mandatory is so."""
+    found = list(parent)
+    place = 0
+    for stage in child:
+        known = next((i for i, one in enumerate(found) if one.name == stage.name), None)
+        if known is None:
+            found.insert(place, stage)
+            place += 1
+        else:
+            mandatory = stage.mandatory or found[known].mandatory
+            found[known] = stage.model_copy(update={"mandatory": mandatory})
+            place = known + 1
+    return found
 
 
 def laid_over(above: Mapping[str, Any], below: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class BoundSystem:
     class_: Resource | None = None
     mapping: UsedMapping | None = None
     shadow: UsedMapping | None = None
+    reverse: UsedMapping | None = None
 
     @property
     def class_spec(self) -> ConnectorClassSpec | None:
@@ -92,6 +93,11 @@ class FlowFacts:
     @property
     def pattern_spec(self) -> PatternSpec | None:
         return self.pattern.spec if self.pattern else None
+
+    @property
+    def written(self) -> FlowSpec:
+        """The Flow as it stands in its manifest, without what its Pattern says below it."""
+        return cast("FlowSpec", self.flow.spec)
 
     def of_role(self, mapping: Direction) -> Iterator[BoundSystem]:
         """Bindings whose role maps in this direction."""
@@ -232,6 +238,7 @@ def _with_mapping(
         system.class_,
         used,
         found.get("shadow"),
+        found.get("reverseMapping"),
     )
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from intops_api.connector import ConnectorLimits, ConnectorSpec
 from intops_api.connector_class import ConnectorClassSpec
-from intops_api.flow import ErrorPolicy
+from intops_api.flow import ErrorPolicy, Store
 from intops_api.mapping import MappingBody, MappingSpec
 from intops_api.names import PLAN_MAX_BYTES
 from intops_api.plan import (
@@ -59,6 +59,8 @@ class Planned:
     plan: FlowPlan | None
     findings: list[Finding] = field(default_factory=list)
     missing: list[Ref] = field(default_factory=list)
+    pattern_rules: frozenset[str] = frozenset()
+    """Ids of the rules that its Pattern lists."""
 
 
 def plan_flow(flow: Resource, resources: Resources) -> Planned:
@@ -76,14 +78,19 @@ def plan_flow(flow: Resource, resources: Resources) -> Planned:
             for finding in judge(resource, resources, new=False)
             if finding.severity == "deny" or finding.missing is not None
         ]
+    rules = (
+        frozenset(rule.id for rule in facts.pattern_spec.rules)
+        if facts.pattern_spec
+        else frozenset()
+    )
     missing = list(dict.fromkeys(f.missing for f in findings if f.missing is not None))
     if missing or any(finding.severity == "deny" for finding in findings):
-        return Planned(None, findings, missing)
+        return Planned(None, findings, missing, rules)
     plan = _plan(facts, facts.spec.errors, resources)
     if plan is None:
         words = "The Flow cannot be resolved, although no rule is broken; its Pattern lacks a part."
         findings.append(Finding(REFERENCE, "deny", "spec.pattern", words, flow.ref))
-    return Planned(plan, findings, missing)
+    return Planned(plan, findings, missing, rules)
 
 
 def _closure(facts: FlowFacts, resources: Resources) -> list[Resource]:
@@ -95,6 +102,8 @@ def _closure(facts: FlowFacts, resources: Resources) -> list[Resource]:
             found.setdefault(resource.ref, resource)
 
     take(resources.get("Pattern", "", facts.spec.pattern))
+    for above in facts.pattern.above if facts.pattern else ():
+        take(above)
     for model in (facts.model_in, facts.model_out):
         take(resources.get("CanonicalModel", "", model.name) if model else None)
     for system in facts.systems:
@@ -200,7 +209,8 @@ def _plan(
         errors=errors,
         review=spec.review,
         owner=spec.owner,
-        store=spec.runtime.store,
+        # What is expected of the store is judged here and changes no worker.
+        store=Store(embedded=spec.runtime.store.embedded, postgres=spec.runtime.store.postgres),
         suspend=spec.suspend,
         blobs=blobs.blobs,
     )

@@ -73,6 +73,7 @@ class Reason(StrEnum):
     BUDGET_BURNING = "BudgetBurning"
     COMPLIANT = "Compliant"
     REVIEW_DUE = "ReviewDue"
+    REVIEW_TOO_FAR = "ReviewTooFar"
     EXCEPTION_EXPIRED = "ExceptionExpired"
     DELETE_GUARD_TRIPPED = "DeleteGuardTripped"
     BACKLOG_LATE = "BacklogLate"
@@ -166,10 +167,11 @@ FLOW_CONDITIONS: dict[ConditionType, ConditionDoc] = {
         (Reason.PENDING, Reason.NOT_AVAILABLE),
     ),
     ConditionType.COMPLIANT: ConditionDoc(
-        "Reviews are done in time and no exception has expired.",
+        "Reviews are done in time, the next one is at most 180 days ahead (where the Pattern lists COM-07), "
+        "and no exception has expired.",
         False,
         (Reason.COMPLIANT,),
-        (Reason.REVIEW_DUE, Reason.EXCEPTION_EXPIRED),
+        (Reason.EXCEPTION_EXPIRED, Reason.REVIEW_DUE, Reason.REVIEW_TOO_FAR),
     ),
     ConditionType.DELETES_ALLOWED: ConditionDoc(
         "The delete guard of a configuration-sync Flow is not tripped.",

@@ -77,7 +77,7 @@ class Sync(ApiModel):
     """In which direction status moves."""
 
     mode: Literal["toTarget", "bidirectional"] = "toTarget"
-    """toTarget, or bidirectional."""
+    """toTarget; or bidirectional, which this version warns of, because it does not move anything back yet."""
 
 
 class Slo(ApiModel):
@@ -110,9 +110,9 @@ class Review(ApiModel):
     """Who looks at what intops cannot decide."""
 
     owner: str | None = Field(default=None, max_length=128)
-    """Team that looks."""
+    """Team that looks; the owner's team if absent."""
     due_within: Duration | None = None
-    """How soon."""
+    """How soon; 8h if absent."""
     second_approver: bool | None = None
     """Whether every decision needs a second person, who approves it."""
 
@@ -145,12 +145,16 @@ class PostgresStore(ApiModel):
 
 
 class Store(ApiModel):
-    """Where messages are kept until they are delivered. At most one member."""
+    """Where messages are kept until they are delivered, and how long and how many. One of embedded and postgres."""
 
     embedded: EmbeddedStore | None = None
     """SQLite in the worker's own volume: nothing to install, one replica."""
     postgres: PostgresStore | None = None
     """PostgreSQL: any number of replicas."""
+    max_outage: Duration | None = None
+    """Longest outage of a target after which everything that came meanwhile is still delivered by itself."""
+    peak_per_hour: int | None = Field(default=None, ge=1, le=100_000_000)
+    """Messages in a busy hour, as far as you know; the size of an embedded store is judged by it."""
 
 
 class Resources(ApiModel):
@@ -218,7 +222,7 @@ class FlowSpec(ApiModel):
     business_process: str | None = Field(default=None, max_length=128)
     """Business process that this Flow serves."""
     review_by: IsoDate | None = None
-    """Day by which the owner looks at this Flow again."""
+    """Day by which the owner looks at this Flow again, at most 180 days ahead. Never a reason to refuse it."""
     roles: dict[str, Annotated[list[Binding], Field(max_length=64)]] = Field(
         min_length=1, max_length=32
     )

@@ -48,14 +48,14 @@ class Stage(ApiModel):
 
 
 class Rule(ApiModel):
-    """One rule of conformance: a built-in one by id, or a CEL expression over the facts."""
+    """One rule of conformance: a built-in one or one of an extended Pattern by id, or a CEL expression over facts."""
 
     id: str = Field(min_length=1, max_length=63, pattern=r"^[A-Z][A-Z0-9]*-[0-9A-Z]+$")
     """Id of the rule, such as COM-06."""
     severity: Literal["deny", "warn", "audit"] = "deny"
     """Whether a violation refuses the Flow, warns, or is only recorded."""
     when: Expression | None = None
-    """CEL over `facts` that is true when the rule is broken; absent for built-in rules."""
+    """CEL over `facts` that is true when the rule is broken; absent for rules by id."""
     message: str | None = Field(default=None, max_length=1024)
     """What is wrong, why it matters, what to write; for rules of your own."""
     path: FieldPath | None = None
@@ -68,7 +68,7 @@ class PatternSpec(ApiModel):
     description: str = Field(min_length=1, max_length=4096)
     """What this kind of integration does."""
     extends: ObjectName | None = None
-    """Pattern that this one tightens."""
+    """Pattern that this one tightens: its roles, steps, rules, defaults and Mappings hold here too."""
     served: bool = True
     """Whether new Flows may use it."""
     owner: Owner | None = None

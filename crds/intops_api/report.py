@@ -15,6 +15,9 @@ REPORT_SCHEMA: Literal[1] = 1
 FILLING_FROM = 0.7
 """Part of a store's room from which it is told that it fills up, and senders are slowed down."""
 
+KEEP_ENDED_S = 7 * 86400.0
+"""Seconds for which messages that came to an end stay in a store, so that people can look back."""
+
 ConnectorState = Literal["ok", "held", "open", "limited"]
 
 

@@ -91,7 +91,7 @@ async def _apply(
             raise
         return _refused(kind, name, error)
     applied.by_kind[kind] = (intent, digest(result))
-    cache.take(kind, result)
+    cache.take_answer(kind, result, present)
     journal.info(
         "child applied", kind=kind, namespace=worker.namespace, name=name, plan=worker.plan.hash
     )
@@ -167,6 +167,7 @@ async def tell_pods(flow: Ref, plan_hash: str, cache: Cache, cluster: Cluster) -
             continue
         change = {"metadata": {"annotations": {names.ANNOTATION_PLAN_HASH: plan_hash}}}
         try:
-            cache.take("Pod", await cluster.patch("Pod", pod.namespace, pod.name, change))
+            told = await cluster.patch("Pod", pod.namespace, pod.name, change)
         except NotFound:
             continue
+        cache.take_answer("Pod", told, pod)

@@ -37,6 +37,10 @@ class Concerned:
     """Objects to look at again: children, pods or the number of users changed."""
 
 
+REMEMBERED_GONE = 1000
+"""Uids of deleted objects that are remembered: many more than can go while a request is under way."""
+
+
 class Cache:
     """Everything the operator knows about the cluster without asking it."""
 
@@ -53,6 +57,7 @@ class Cache:
         self._parted: dict[Place, PodFact] = {}
         self._pods_of: defaultdict[Place, set[Place]] = defaultdict(set)
         self._snapshots: dict[str, tuple[int, Resources]] = {}
+        self._gone: dict[str, None] = {}
 
     # --- what came in -----------------------------------------------------------------
 
@@ -60,6 +65,8 @@ class Cache:
         """Take one object as it is now, or note that it is gone."""
         metrics.FEED_EVENTS.labels(kind).inc()
         metrics.FEED_LAST.labels(kind).set_to_current_time()
+        if deleted:
+            self._bury(str(body["metadata"].get("uid", "")))
         if kind in BY_NAME:
             concerned = self._take_resource(kind, body, deleted)
         elif kind == "Pod":
@@ -68,6 +75,36 @@ class Cache:
             concerned = self._take_child(kind, body, deleted)
         metrics.CACHED.labels(kind).set(len(self.known(kind)))
         return concerned
+
+    def take_answer(
+        self, kind: str, body: Mapping[str, Any], known: PodFact | ChildFact | None = None
+    ) -> None:
+        """Take what a request of ours was answered, unless the feed has told more since it was sent.
+
+        An answer may come after the events that followed it; nothing would ever correct what it brings then.
+
+        Args:
+            kind: Kind of the object.
+            body: The answer.
+            known: Of a child or a pod, what was known of it when the request was sent.
+        """
+        meta = body["metadata"]
+        if meta.get("uid") in self._gone:
+            return
+        if kind in BY_NAME:
+            ref = ref_of(kind, meta)
+            same = self._uids.get(ref) == meta.get("uid")
+            outdated = same and self.generation(ref) > int(meta.get("generation") or 0)
+        else:
+            facts = self._pods if kind == "Pod" else self._children[kind]
+            outdated = facts.get(place_of(meta)) is not known
+        if not outdated:
+            self.take(kind, body)
+
+    def _bury(self, uid: str) -> None:
+        self._gone[uid] = None
+        if len(self._gone) > REMEMBERED_GONE:
+            del self._gone[next(iter(self._gone))]
 
     def _take_resource(self, kind: str, body: Mapping[str, Any], deleted: bool) -> Concerned:
         raw = trimmed({**body, "kind": kind})

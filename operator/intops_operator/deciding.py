@@ -84,7 +84,7 @@ class Deciding:
             result = await self._cluster.patch("ConfigMap", child.namespace, child.name, change)
             intent, _ = applied.by_kind.get("ConfigMap", ("", ""))
             applied.by_kind["ConfigMap"] = (intent, digest(result))
-            self._cache.take("ConfigMap", result)
+            self._cache.take_answer("ConfigMap", result, child)
             journal.info(
                 "decisions told", namespace=flow.namespace, flow=flow.name, count=len(waiting)
             )
@@ -174,8 +174,7 @@ class Deciding:
                 continue
             change = {"metadata": {"annotations": {names.ANNOTATION_ACTIONS: wanted}}}
             try:
-                self._cache.take(
-                    "Pod", await self._cluster.patch("Pod", pod.namespace, pod.name, change)
-                )
+                answer = await self._cluster.patch("Pod", pod.namespace, pod.name, change)
             except NotFound:
                 continue
+            self._cache.take_answer("Pod", answer, pod)

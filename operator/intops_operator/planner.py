@@ -27,6 +27,8 @@ class Thought:
     """The encoded plan."""
     refusal: str = ""
     """Why a plan cannot be encoded, in a sentence."""
+    pattern_rules: frozenset[str] = frozenset()
+    """Ids of the rules that its Pattern lists."""
 
 
 class Planner:
@@ -53,12 +55,13 @@ class Planner:
 def _plan(flow: Resource, resources: Resources) -> Thought:
     planned = plan_flow(flow, resources)
     findings = tuple(planned.findings)
+    thought = Thought(findings, planned.plan, pattern_rules=planned.pattern_rules)
     if planned.plan is None:
-        return Thought(findings)
+        return thought
     try:
-        return Thought(findings, planned.plan, encode_plan(planned.plan))
+        return replace(thought, data=encode_plan(planned.plan))
     except PlanError as error:
-        return Thought(findings, planned.plan, refusal=str(error))
+        return replace(thought, refusal=str(error))
 
 
 def told_apart(finding: Finding, cache: Cache) -> Finding:

@@ -41,6 +41,7 @@ class FlowState:
     """What the leader remembers of one Flow between two looks."""
 
     findings: tuple[Finding, ...] = ()
+    pattern_rules: frozenset[str] = frozenset()
     plan: FlowPlan | None = None
     plan_data: bytes = b""
     problem: Problem | None = None
@@ -164,7 +165,7 @@ class Reconciler:
             self._stale.add(ref)
             tools.queue.add_later(ref, DEPARTING_S)
             return None
-        tools.cache.take("Flow", live)
+        tools.cache.take_answer("Flow", live)
         self._stale.discard(ref)
         tools.writer.observe(ref, live.get("status"))
         state = self._flows.setdefault(ref, FlowState())
@@ -175,6 +176,7 @@ class Reconciler:
         resources = tools.cache.snapshot(ref.namespace)
         thought = await tools.planner.plan(resource, resources)
         state.findings = tuple(told_apart(f, tools.cache) for f in thought.findings)
+        state.pattern_rules = thought.pattern_rules
         state.plan, state.plan_data = thought.plan, thought.data
         state.problem = _plan_problem(ref, thought)
         return state
@@ -197,6 +199,7 @@ class Reconciler:
             no_report_after_s=self._no_report_after_s,
             spec=_spec(resource) if resource else None,
             findings=state.findings,
+            pattern_rules=state.pattern_rules,
             plan=state.plan,
             running_hash=config_map.plan_hash if config_map else None,
             pods=pods,

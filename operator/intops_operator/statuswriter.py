@@ -40,6 +40,7 @@ class StatusWriter:
         self._interval_s = counters_interval_s
         self._written: dict[Ref, StatusDict] = {}
         self._written_at: dict[Ref, float] = {}
+        self._in_doubt: set[Ref] = set()
         self._wanted: dict[Ref, StatusDict] = {}
         self._lanes: dict[Cause, dict[Ref, None]] = {cause: {} for cause in Cause}
         self._timers: dict[Ref, asyncio.TimerHandle] = {}
@@ -72,13 +73,16 @@ class StatusWriter:
         self._drop(ref)
         self._written.pop(ref, None)
         self._written_at.pop(ref, None)
+        self._in_doubt.discard(ref)
 
     def want(self, ref: Ref, status: StatusDict) -> None:
         """Say what the status should be; replaces what was wanted before."""
         self._drop(ref)
         at = self._written_at.get(ref)
         verdict = decide(
-            self._written.get(ref),
+            # While a write is under way, or where none was answered, nobody knows what there is: what was
+            # written before is not kept, or what is wanted again now would be taken for there.
+            None if ref in self._in_doubt else self._written.get(ref),
             status,
             since_write_s=None if at is None else self._clock() - at,
             counters_interval_s=self._interval_s,
@@ -142,6 +146,7 @@ class StatusWriter:
             "metadata": metadata,
             "status": status,
         }
+        self._in_doubt.add(ref)
         try:
             await self._cluster.apply_status(manifest)
         except NotFound:
@@ -156,6 +161,7 @@ class StatusWriter:
                 self._wanted[ref] = status
                 self._again(ref, RETRY_S)
             return
+        self._in_doubt.discard(ref)
         self._written[ref] = status
         self._written_at[ref] = self._clock()
         metrics.STATUS_WRITES.labels(ref.kind, cause.value).inc()

@@ -1,4 +1,4 @@
-"""`intops-worker`: wires the worker together and runs it until SIGTERM."""
+"""`intops-worker`: wires the worker together and runs it until SIGTERM, on the loop of libuv."""
 
 import asyncio
 import logging
@@ -7,6 +7,8 @@ import signal
 import socket
 import sys
 from importlib.metadata import version
+
+import uvloop
 
 from intops_runtime import logs
 from intops_runtime.settings import Settings, parse
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
         hostname=socket.gethostname(),
         api_server=os.environ.get("KUBERNETES_SERVICE_HOST"),
     )
-    sys.exit(asyncio.run(serve(settings)))
+    sys.exit(uvloop.run(serve(settings)))
 
 
 if __name__ == "__main__":

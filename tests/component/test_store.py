@@ -12,7 +12,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from intops_runtime.core.messages import IntakeResult, NewMessage, Settlement, State
+from intops_runtime.core.messages import IntakeResult, Link, NewMessage, Settlement, State
 from intops_runtime.edges.store.base import (
     StoreBusy,
     StoreCorrupt,
@@ -20,7 +20,7 @@ from intops_runtime.edges.store.base import (
     StoreFull,
     StoreTooNew,
 )
-from intops_runtime.edges.store.schema import VERSION
+from intops_runtime.edges.store.schema import APPLICATION_ID, STEPS, VERSION
 from intops_runtime.edges.store.sqlite import SqliteStore, open_store
 from intops_runtime.edges.store.tally import LOOK_EVERY_S
 
@@ -83,6 +83,45 @@ async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(StoreTooNew, match="a newer intops wrote this file"):
         await opened(path)
+
+
+async def test_links_of_the_version_before_are_found_and_changed_in_their_place(
+    tmp_path: Path,
+) -> None:
+    """An upgrade forgets no record: an update goes to the one that was made before it."""
+    path = tmp_path / "store.sqlite"
+    db = apsw.Connection(str(path))
+    db.execute("PRAGMA journal_mode=wal")
+    for step in STEPS[:2]:
+        db.execute(step)
+    db.create_scalar_function("intops_fingerprint", lambda *_: "", 4, deterministic=True)
+    for step in STEPS[2:5]:
+        db.execute(step)
+    db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    db.execute("PRAGMA user_version=5")
+    for key, name in (("a", "#7"), ("b", None)):
+        db.execute(
+            "INSERT INTO links VALUES(?, 'desk', 'helpdesk', 'ticket', '7', ?, NULL, 'v1', '{}', NULL)",
+            (key, name),
+        )
+        db.execute("INSERT INTO episodes VALUES(?, 'open', 1, 0.0, '{}', NULL)", (key,))
+    db.close()
+
+    store = await opened(path)
+    await put(store, message("a"))
+    (leased,) = await store.lease(time.time(), 10)
+    assert leased.links == (Link("a", "desk", "helpdesk", "ticket", "7", "#7", None, "v1", {}),)
+    changed = Link("a", "desk", "helpdesk", "ticket", "8", None, None, "v2", {"incident": {}})
+    await store.settle(
+        Settlement(leased.message.id, State.DONE, "act", "updated", link=changed), time.time()
+    )
+    await put(store, message("a"))
+    (again,) = await store.lease(time.time(), 10)
+    assert again.links == (changed,)
+    by_name = await store.trace("7")
+    assert by_name is not None
+    assert [link["key"] for link in by_name["links"]] == ["b"]
+    await store.close()
 
 
 async def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from support.runtime.kill_run import POINTS, Scenario, run
 
 pytestmark = pytest.mark.fault
 
-# A full run is 10,000 kills in parts, each with a verdict of its own: a kill costs about a second.
+# A full run is 10,000 kills in parts, each with a verdict of its own.
 PARTS = {"short": 1, "full": 5}
 KILLS = {"short": 220, "full": 2_000}
 EVENTS = {"short": 2_000, "full": 12_000}

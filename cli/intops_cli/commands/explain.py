@@ -6,11 +6,15 @@ from typing import Any
 
 from intops_cli.attempt_lines import attempt_lines
 from intops_cli.exits import OK, REFUSED
+from intops_cli.manifests import ManifestError
 from intops_cli.output import Table, say, show
-from intops_cli.project import open_project
+from intops_cli.project import open_project, shipped_resources
 from intops_cli.whereabouts import asked, where_arguments
 from intops_core.error_classes import ERROR_CLASSES
+from intops_core.expression_errors import did_you_mean
+from intops_core.resources import Resources
 from intops_core.rules import BY_ID
+from intops_core.rules.listing import listed_rules
 
 HELP = "explain a Mapping, a message, a rule or an error class"
 EPILOG = """\
@@ -30,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=WHAT, help="what is explained")
     parser.add_argument("name", help="name of the Mapping, rule or class, or id of the message")
     parser.add_argument(
-        "--dir", type=Path, default=Path(), help="folder with the Mapping (default: here)"
+        "--dir", type=Path, help="folder with the Mapping or Pattern (default: here)"
     )
     parser.add_argument("--flow", help="Flow of the message, where several run")
     where_arguments(parser)
@@ -43,12 +47,13 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _mapping(given: argparse.Namespace) -> int:
-    project = open_project(given.dir, namespace=given.namespace)
+    folder: Path = given.dir or Path()
+    project = open_project(folder, namespace=given.namespace)
     known = project.mappings()
     if given.name not in known:
         names = ", ".join(sorted(known))
         say(
-            f'There is no Mapping "{given.name}" in {given.dir} or in the catalogue. There are: {names}.'
+            f'There is no Mapping "{given.name}" in {folder} or in the catalogue. There are: {names}.'
         )
         return REFUSED
     body = known[given.name].body
@@ -100,16 +105,47 @@ def _message(given: argparse.Namespace) -> int:
 
 def _rule(given: argparse.Namespace) -> int:
     rule = BY_ID.get(given.name)
-    if rule is None:
-        say(f'There is no rule "{given.name}". There are: {", ".join(BY_ID)}.')
+    listed = listed_rules(_patterns(given, is_built_in=rule is not None))
+    found = listed.get(given.name, [])
+    if rule is None and not found:
+        names = list(dict.fromkeys([*BY_ID, *sorted(listed)]))
+        hint = did_you_mean(given.name, names)
+        say(f'There is no rule "{given.name}".{hint} There are: {", ".join(names)}.')
         return REFUSED
-    data = {"id": rule.id, "severity": rule.severity, "title": rule.title}
-    show(
-        data,
-        Table(["RULE", "SEVERITY", "SAYS"], [[rule.id, rule.severity, rule.title]]),
-        given.output,
-    )
+    patterns = [{"pattern": one.pattern, "severity": one.rule.severity} for one in found]
+    data: dict[str, Any]
+    if rule is not None:
+        data = {"id": rule.id, "severity": rule.severity, "title": rule.title}
+        kinds, liftable = rule.kinds, rule.liftable
+    else:  # a Pattern's own; those that extend it say the same
+        own = found[0].rule
+        data = {"id": own.id, "severity": own.severity, "title": own.message or ""}
+        data["brokenWhen"] = own.when
+        kinds, liftable = ("Flow",), True
+    data |= {"judges": list(kinds), "exception": liftable, "listedBy": patterns}
+    row = [
+        data["id"],
+        data["severity"],
+        data["title"],
+        ", ".join(kinds),
+        "possible" if liftable else "not possible",
+        ", ".join(f"{one['pattern']} ({one['severity']})" for one in patterns),
+    ]
+    heads = ["RULE", "SEVERITY", "SAYS", "JUDGES", "EXCEPTION", "LISTED BY"]
+    show(data, Table(heads, [row], wide_from=3), given.output)
     return OK
+
+
+def _patterns(given: argparse.Namespace, *, is_built_in: bool) -> Resources:
+    """The shipped Patterns, with those of a folder that is given or may hold a rule of one's own."""
+    if given.dir is not None:
+        return open_project(given.dir, namespace=given.namespace).resources
+    if is_built_in:
+        return shipped_resources()
+    try:
+        return open_project(Path(), namespace=given.namespace).resources
+    except ManifestError:
+        return shipped_resources()  # nobody said that this folder holds manifests
 
 
 def _error(given: argparse.Namespace) -> int:

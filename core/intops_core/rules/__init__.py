@@ -6,6 +6,7 @@ from typing import Final
 from intops_core.findings import EXAMPLE, REFERENCE, SCHEMA
 from intops_core.rules.common import COMMON_RULES
 from intops_core.rules.event_to_incident import EVENT_TO_INCIDENT_RULES
+from intops_core.rules.governance import GOVERNANCE_RULES
 from intops_core.rules.rule import BuiltInRule
 
 _EVERYTHING: Final = (
@@ -40,7 +41,9 @@ UNNUMBERED: Final[tuple[BuiltInRule, ...]] = (
     ),
 )
 
-RULES: Final[tuple[BuiltInRule, ...]] = (*COMMON_RULES, *EVENT_TO_INCIDENT_RULES)
+RULES: Final[tuple[BuiltInRule, ...]] = tuple(
+    sorted((*COMMON_RULES, *GOVERNANCE_RULES, *EVENT_TO_INCIDENT_RULES), key=lambda rule: rule.id)
+)
 """Rules that a Pattern may list, by id."""
 
 BY_ID: Final[Mapping[str, BuiltInRule]] = {rule.id: rule for rule in (*RULES, *UNNUMBERED)}

@@ -1,18 +1,19 @@
 """What a Pattern is judged by in itself: engine, stages, roles, rules, defaults. Used by conformance."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
 from pydantic import ValidationError
 
 from intops_api.flow import FlowSpec
 from intops_api.pattern import EngineName, PatternSpec
-from intops_core.defaults import MAX_EXTENDS, WholePattern, laid_over
+from intops_core.defaults import MAX_EXTENDS, WholePattern, laid_over, whole_pattern
 from intops_core.ends import find_model, missing_object
 from intops_core.facts import transform_of
 from intops_core.findings import Breach, Ref, strictest, suggestion
 from intops_core.resources import Resource, Resources, validation_findings
 from intops_core.rules.expressions import typed_problem
+from intops_core.rules.rule import BuiltInRule
 
 # Steps of each engine in their order; an engine that this version lacks is None.
 ENGINE_STAGES: Final[dict[EngineName, tuple[str, ...] | None]] = {
@@ -43,12 +44,17 @@ _FACTS: Final = (
 
 
 def pattern_breaches(
-    resource: Resource, whole: WholePattern, resources: Resources, built_in: Collection[str]
+    resource: Resource,
+    whole: WholePattern,
+    resources: Resources,
+    built_in: Mapping[str, BuiltInRule],
 ) -> Iterator[Breach]:
     """Everything that is wrong in a Pattern, its Mappings aside."""
     spec = cast("PatternSpec", resource.spec)
+    above = whole_pattern(whole.above[0], resources).spec if whole.above else None
+    own = {rule.id for rule in above.rules if rule.when is not None} if above else set()
     yield from _engine(spec)
-    yield from _rules(spec, built_in)
+    yield from _rules(spec, built_in, own)
     if not whole.endless:  # else nothing is known of what it would inherit
         yield from _models(whole.spec, resource, resources)
         yield from _roles(whole.spec)
@@ -84,18 +90,24 @@ def _engine(spec: PatternSpec) -> Iterator[Breach]:
         last = max(last, position)
 
 
-def _rules(spec: PatternSpec, built_in: Collection[str]) -> Iterator[Breach]:
+def _rules(
+    spec: PatternSpec, built_in: Mapping[str, BuiltInRule], inherited: set[str]
+) -> Iterator[Breach]:
+    """Rules by id: built-in ones, those of a Pattern that is extended, and own ones."""
     for index, rule in enumerate(spec.rules):
         path = f"spec.rules[{index}]"
+        known = built_in.get(rule.id)
         if rule.when is None:
-            if rule.id not in built_in:
+            if known is None and rule.id not in inherited:
                 words = (
                     f'There is no built-in rule "{rule.id}", so nothing would be judged; a rule of your own '
                     "has when and message."
                 )
-                yield Breach(f"{path}.id", words + suggestion(rule.id, built_in))
+                yield Breach(f"{path}.id", words + suggestion(rule.id, {*built_in, *inherited}))
+            elif known is not None and not known.liftable and rule.severity != known.severity:
+                yield Breach(f"{path}.severity", _fixed_severity(known), at_most="warn")
             continue
-        if rule.id in built_in:
+        if known is not None:
             words = (
                 f'"{rule.id}" is a built-in rule, which an expression cannot replace. Give the rule an id of '
                 "its own, or remove when."
@@ -104,6 +116,14 @@ def _rules(spec: PatternSpec, built_in: Collection[str]) -> Iterator[Breach]:
         words = typed_problem(rule.when, _FACTS[0], {"facts": "map"}, expects="boolean")
         if words:
             yield Breach(f"{path}.when", words)
+
+
+def _fixed_severity(rule: BuiltInRule) -> str:
+    if rule.excusable:
+        why = f"is about a {rule.kinds[0]}, which belongs to no Pattern"
+    else:
+        why = "holds for every Flow, because one that breaks it could not run"
+    return f"Rule {rule.id} {why}, so it stays {rule.severity}. Write severity: {rule.severity}."
 
 
 def _models(spec: PatternSpec, resource: Resource, resources: Resources) -> Iterator[Breach]:
@@ -146,6 +166,12 @@ def _defaults(spec: PatternSpec) -> Iterator[Breach]:
         "owner": {"team": "x", "contact": "x"},
         "roles": {"x": [{"name": "x", "connector": "x"}]},
     }
+    if spec.defaults.get("exceptions"):
+        yield Breach(
+            "spec.defaults.exceptions",
+            "An exception is about one Flow, and here it would lift a rule for all of them, where the Pattern "
+            "itself should say so. Remove it, and write the severity that the rule is to have.",
+        )
     try:
         FlowSpec.model_validate(laid_over(spec.defaults, least), by_alias=True, by_name=False)
     except ValidationError as error:
@@ -166,20 +192,20 @@ def _inheritance(spec: PatternSpec, whole: WholePattern, resources: Resources) -
             "so nobody could tell what holds. Shorten the chain.",
         )
         return
-    parent = resources.get("Pattern", "", spec.extends)
-    if parent is None:
+    if not whole.above:
         return
-    above = cast("PatternSpec", parent.spec)
+    above = whole_pattern(whole.above[0], resources).spec
     if above.engine != spec.engine:
         words = (
             f'Pattern "{spec.extends}" runs on engine {above.engine}, and a Pattern that extends it does '
             f"too, because it has the same steps. Write engine: {above.engine}."
         )
         yield Breach("spec.engine", words)
-    yield from _loosened(spec, above)
+    yield from _loosened_roles(spec, above)
+    yield from _loosened_rules(spec, above)
 
 
-def _loosened(spec: PatternSpec, above: PatternSpec) -> Iterator[Breach]:
+def _loosened_roles(spec: PatternSpec, above: PatternSpec) -> Iterator[Breach]:
     roles = {role.name: role for role in above.roles}
     for index, role in enumerate(spec.roles):
         other = roles.get(role.name)
@@ -193,12 +219,30 @@ def _loosened(spec: PatternSpec, above: PatternSpec) -> Iterator[Breach]:
                 f"tighten what it extends. Keep min {other.min} or more, max {other.max} or less, and "
                 f"operations {', '.join(other.operations) or 'none'}.",
             )
-    severities = {rule.id: rule.severity for rule in above.rules}
+        if role.mapping != other.mapping:
+            yield Breach(
+                f"spec.roles[{index}].mapping",
+                f'Role "{role.name}" has mapping: {other.mapping} in Pattern "{spec.extends}", and its Flows would '
+                f"map nothing, or the wrong way. Write mapping: {other.mapping}.",
+            )
+
+
+def _loosened_rules(spec: PatternSpec, above: PatternSpec) -> Iterator[Breach]:
+    held = {rule.id: rule for rule in above.rules}
     for index, rule in enumerate(spec.rules):
-        held = severities.get(rule.id)
-        if held is not None and strictest(held, rule.severity) != rule.severity:
+        other = held.get(rule.id)
+        if other is None:
+            continue
+        if strictest(other.severity, rule.severity) != rule.severity:
             yield Breach(
                 f"spec.rules[{index}].severity",
-                f'Rule {rule.id} is {held} in Pattern "{spec.extends}", and a Pattern may only tighten what '
-                f"it extends. Write severity: {held}, or leave the rule out.",
+                f'Rule {rule.id} is {other.severity} in Pattern "{spec.extends}", and a Pattern may only tighten '
+                f"what it extends. Write severity: {other.severity}, or leave the rule out.",
+            )
+        if rule.when is not None and other.when is not None and rule.when != other.when:
+            yield Breach(
+                f"spec.rules[{index}].when",
+                f'Rule {rule.id} is defined by Pattern "{spec.extends}", and another expression could let in what '
+                "that one refuses. Leave when and message out to make it more severe only, or give your rule an id "
+                "of its own.",
             )

@@ -24,8 +24,9 @@ class BuiltInRule:
         id: Its id in Patterns and messages.
         title: What must be the case.
         severity: What a violation does where no Pattern says otherwise.
-        excusable: Whether `spec.exceptions` of a Flow may lift it for a while. Rules without which a
-            worker could not run are not excusable, and hold whether a Pattern lists them or not.
+        excusable: Whether `spec.exceptions` of a Flow may lift it for a while, as far as it judges the
+            Flow itself. Rules without which a worker could not run are not excusable, and hold whether a
+            Pattern lists them or not.
         flow, mapping, connector: What judges a Flow; a Mapping, also one that a class or a Pattern
             carries; a Connector.
         also: Kinds that are judged elsewhere under this id.
@@ -39,6 +40,11 @@ class BuiltInRule:
     mapping: MappingCheck | None = None
     connector: ConnectorCheck | None = None
     also: tuple[str, ...] = ()
+
+    @property
+    def liftable(self) -> bool:
+        """Whether an exception of a Flow has an effect: Mappings and Connectors belong to many Flows."""
+        return self.excusable and self.flow is not None
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -37,6 +37,12 @@ _FLOW: Final = (
         ".routes",
     ),
     CelRule(
+        unique("exceptions", "rule"),
+        "Two exceptions are from the same rule, so nobody could tell which day is the last; "
+        "keep the one that was approved last.",
+        ".exceptions",
+    ),
+    CelRule(
         "!has(self.routes) || self.routes.size() == 0 || "
         "!has(self.routes[self.routes.size() - 1].when) || "
         "self.routes[self.routes.size() - 1].when == 'true'",

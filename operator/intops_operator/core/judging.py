@@ -18,6 +18,7 @@ from intops_api.conditions import (
 from intops_api.report import PlanReport
 from intops_core.findings import EXAMPLE, REFERENCE, SCHEMA, Finding
 from intops_operator.core import sentences as say
+from intops_operator.core.compliance import compliant
 from intops_operator.core.delivering import (
     credentials_valid,
     gaps,
@@ -255,32 +256,6 @@ def _active(facts: FlowFacts, pod: PodFact) -> str | None:
     heard = facts.last_heard(pod)
     plan: PlanReport | None = heard.plan if heard else None
     return plan.active if plan else None
-
-
-def compliant(facts: FlowFacts) -> Verdict:
-    """Whether reviews are done in time and no exception has expired. Never a denial."""
-    kind = ConditionType.COMPLIANT
-    if facts.spec is None:
-        return Verdict(kind, "Unknown", Reason.PENDING, "Waits until the Flow can be read.")
-    today, owner = facts.now.date().isoformat(), facts.spec.owner
-    expired = [e for e in facts.spec.exceptions if e.until < today]
-    if expired:
-        rules = say.listed(f"{e.rule} (until {e.until})" for e in expired)
-        text = say.tell(
-            f"The exception from {rules} has expired.",
-            action="Keep the rule and remove the exception, or have a new date approved.",
-            owner=owner,
-        )
-        return Verdict(kind, "False", Reason.EXCEPTION_EXPIRED, text)
-    if facts.spec.review_by is not None and facts.spec.review_by < today:
-        text = say.tell(
-            f"This Flow was to be looked at again by {facts.spec.review_by}.",
-            action="Look at it and set spec.reviewBy to the next date.",
-            owner=owner,
-        )
-        return Verdict(kind, "False", Reason.REVIEW_DUE, text)
-    text = "Reviews are done in time and no exception has expired."
-    return Verdict(kind, "True", Reason.COMPLIANT, text)
 
 
 def ready(facts: FlowFacts, verdicts: list[Verdict], counts: Counts | None) -> Verdict:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -64,8 +65,9 @@ def intake(
     )
 
 
+@lru_cache(maxsize=4)
 def stamp_of(now: datetime) -> str:
-    """The moment of mapping as expressions see it."""
+    """The moment of mapping as expressions see it; deliveries that are split together have the same."""
     return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

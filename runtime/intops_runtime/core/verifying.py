@@ -68,8 +68,13 @@ def verify_headers(
 
 
 def _has_keys(scheme: Verify, secret: Mapping[str, str]) -> bool:
-    keys = [key for key in (scheme.key, scheme.username_key, scheme.password_key) if key]
-    return bool(keys) and all(secret.get(key) for key in keys)
+    named = False
+    for key in (scheme.key, scheme.username_key, scheme.password_key):
+        if key:
+            if not secret.get(key):
+                return False
+            named = True
+    return named
 
 
 def _values(secret: Mapping[str, str], key: str | None) -> list[str]:

@@ -244,3 +244,33 @@ def test_a_pod_that_vanished_unseen_leaves_its_volume_in_doubt() -> None:
     cache.take("Pod", ghost("Pod", ("itsm", "pod-two"), "two"), deleted=True)
 
     assert cache.last_pod(FLOW).left is None
+
+
+def test_an_answer_that_comes_after_the_events_that_followed_it_is_not_taken() -> None:
+    """Nothing would correct it: a pod that is gone would be waited for, a running one would be starting."""
+    cache = Cache()
+    cache.take("Pod", pod("one", {"state": {}}))
+    (known,) = cache.pods(FLOW)
+    answer = pod("one", {"state": {}})
+    cache.take("Pod", pod("one", RUNNING))
+
+    cache.take_answer("Pod", answer, known)
+    assert cache.last_pod(FLOW) is not None
+
+    (known,) = cache.pods(FLOW)
+    cache.take("Pod", pod("one", RUNNING), deleted=True)
+    cache.take_answer("Pod", pod("one", RUNNING), known)
+    assert cache.pods(FLOW) == ()
+
+
+def test_an_answer_about_an_object_that_was_made_and_deleted_meanwhile_is_not_taken() -> None:
+    """Before the request it was not known, and it is not known after it either."""
+    cache = Cache()
+    cache.take("Pod", pod("one", RUNNING))
+    cache.take("Pod", pod("one", RUNNING), deleted=True)
+
+    cache.take_answer("Pod", pod("one", RUNNING), None)
+    assert cache.pods(FLOW) == ()
+
+    cache.take_answer("Pod", pod("two", RUNNING), None)
+    assert [known.name for known in cache.pods(FLOW)] == ["pod-two"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from intops_api.conditions import FLOW_CONDITIONS, READY_REASONS_FALSE, Condition, Reason
+from intops_api.flow import RuleException
 from intops_core.findings import Finding, Ref
 from intops_operator.core.facts import FlowFacts, Heard, Problem
 from intops_operator.core.flowstatus import MAX_SHADOWS, flow_status
@@ -400,6 +401,31 @@ def test_a_past_review_date_is_not_compliant_but_ready() -> None:
     judged = judge_flow(with_spec(healthy_facts(), review_by="2026-11-24"))
 
     assert named(judged, "Compliant").reason == "ReviewDue"
+    assert judged.ready.status == "True"
+
+
+def test_a_review_too_far_ahead_is_not_compliant_where_the_pattern_limits_it() -> None:
+    """Half a year at most under the shipped Pattern; the sentence says the last day that would do."""
+    facts = with_spec(healthy_facts(), review_by="2028-01-01")
+
+    assert named(judge_flow(facts), "Compliant").status == "True"
+    limited = judge_flow(replace(facts, pattern_rules=frozenset({"COM-07"})))
+    assert named(limited, "Compliant").reason == "ReviewTooFar"
+    assert (
+        "Set spec.reviewBy to 2027-05-24 or an earlier day." in named(limited, "Compliant").message
+    )
+    assert limited.ready.status == "True"
+
+
+def test_an_expired_exception_is_not_compliant_but_ready() -> None:
+    """Nobody forgets what was allowed for a while, and no message waits for it."""
+    over = RuleException(
+        rule="COM-08", reason="r", approved_by="boss@example.com", until="2026-11-24"
+    )
+    judged = judge_flow(with_spec(healthy_facts(), exceptions=[over]))
+
+    assert named(judged, "Compliant").reason == "ExceptionExpired"
+    assert "COM-08 (until 2026-11-24)" in named(judged, "Compliant").message
     assert judged.ready.status == "True"
 
 

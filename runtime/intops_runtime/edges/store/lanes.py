@@ -70,6 +70,13 @@ END_ATTEMPT: Final = (
     "outcome = coalesce(?2, outcome), error_class = coalesce(error_class, ?3), "
     "evidence = CASE WHEN json_valid(evidence) THEN json_patch(?4, evidence) ELSE ?4 END WHERE id = ?5"
 )
+# In its place where there is one: a row that is deleted and made anew would come last in the table.
+PUT_LINK: Final = (
+    "INSERT INTO links VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(key, binding) DO UPDATE SET "
+    "connector = excluded.connector, object = excluded.object, native_id = excluded.native_id, "
+    "display_id = excluded.display_id, url = excluded.url, version = excluded.version, "
+    "agreed = excluded.agreed, crc = excluded.crc"
+)
 # Longer than any back-off, and than any pause that a system may ask for.
 LONGEST_WAIT_S: Final = 6 * 3600.0
 _DAMAGED: Final = (
@@ -186,6 +193,22 @@ def insert_attempt(
         (message_id, step, binding, idem_key, plan_hash, now),
     )
     attempt_id = db.last_insert_rowid()
+    db.execute(
+        "UPDATE messages SET state = 'sending' WHERE id = ? AND state = 'waiting'", (message_id,)
+    )
+    if db.changes():
+        db.execute(
+            "INSERT INTO transitions VALUES(?, ?, 'waiting', 'sending', ?, 0)",
+            (message_id, now, step),
+        )
+        tally.moved(State.WAITING.value, State.SENDING.value, step)
+    else:
+        _send_again(db, tally, message_id, step, now)
+    return attempt_id
+
+
+def _send_again(db: apsw.Connection, tally: Tally, message_id: int, step: str, now: float) -> None:
+    """A message that was not waiting is being sent; one that is being sent already stays as it is."""
     old = db.execute(
         "INSERT INTO transitions SELECT id, ?, state, 'sending', ?, 0 FROM messages "
         "WHERE id = ? AND state <> 'sending' RETURNING from_state",
@@ -194,7 +217,6 @@ def insert_attempt(
     if old is not None:
         db.execute("UPDATE messages SET state = 'sending' WHERE id = ?", (message_id,))
         tally.moved(old, State.SENDING.value, step)
-    return attempt_id
 
 
 def end_attempt(
@@ -387,6 +409,6 @@ def _put_link(db: apsw.Connection, link: Link) -> None:
         orjson.dumps(link.agreed).decode(),
     )
     db.execute(
-        "INSERT OR REPLACE INTO links VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        PUT_LINK,
         (*words, _words_checksum(words)),
     )

@@ -2,10 +2,11 @@
 
 from typing import Final
 
+from intops_api.report import KEEP_ENDED_S
 from intops_runtime.edges.store import audits, postgres_chain, postgres_reviews
 from intops_runtime.edges.store.deliveries import DEDUP_HORIZON_S
 from intops_runtime.edges.store.postgres_writer import Unit
-from intops_runtime.edges.store.pruning import BATCH, KEEP_ENDED_S
+from intops_runtime.edges.store.pruning import BATCH
 from intops_runtime.edges.store.tally import FORGOTTEN, counter_of
 
 # What another replica forgets at the moment is left to it.

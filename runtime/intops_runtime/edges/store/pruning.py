@@ -7,11 +7,11 @@ from typing import Final
 
 import apsw
 
+from intops_api.report import KEEP_ENDED_S
 from intops_runtime.edges.store import audits, reviews
 from intops_runtime.edges.store.deliveries import DEDUP_HORIZON_S
 from intops_runtime.edges.store.tally import FORGOTTEN, Tally, counter_of
 
-KEEP_ENDED_S: Final = 7 * 86400.0
 BATCH: Final = 200
 
 # The newest row stays whatever its age: SQLite gives the number of a deleted last row away again, and a

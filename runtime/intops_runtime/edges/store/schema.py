@@ -101,7 +101,22 @@ _V5 = """
 CREATE INDEX messages_incomplete ON messages(held_for, due_at, id) WHERE state = 'done' AND held_for IS NOT NULL;
 """
 
-STEPS = (_V1, _V2, _V3, _V4, _V5)
+# A link is 1 kB under a key that is as good as random: in the order of keys each new one rewrote four pages,
+# in the order of arrival it shares its page with those of the same commit.
+_V6 = """
+ALTER TABLE links RENAME TO links_by_key;
+CREATE TABLE links(
+  key TEXT NOT NULL, binding TEXT NOT NULL, connector TEXT NOT NULL, object TEXT NOT NULL,
+  native_id TEXT NOT NULL, display_id TEXT, url TEXT, version TEXT, agreed TEXT NOT NULL, crc INTEGER,
+  PRIMARY KEY(key, binding));
+INSERT INTO links SELECT key, binding, connector, object, native_id, display_id, url, version, agreed, crc
+  FROM links_by_key;
+DROP TABLE links_by_key;
+CREATE INDEX links_native ON links(native_id);
+CREATE INDEX links_display ON links(display_id) WHERE display_id IS NOT NULL;
+"""
+
+STEPS = (_V1, _V2, _V3, _V4, _V5, _V6)
 VERSION = len(STEPS)
 
 

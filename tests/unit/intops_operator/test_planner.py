@@ -1,0 +1,31 @@
+"""What the planner hands to the reconciler beside the plan."""
+
+import asyncio
+
+from intops_core.resources import Resource, Resources
+from intops_operator.planner import Planner, Thought
+from support.conformance import Raw, flow_of, world
+
+
+def thought(flow: Resource, resources: Resources) -> Thought:
+    planner = Planner("test")
+    try:
+        return asyncio.run(planner.plan(flow, resources))
+    finally:
+        planner.close()
+
+
+def test_the_rules_of_a_flows_pattern_are_known_with_and_without_a_plan() -> None:
+    """Whether the next review may be so far ahead is judged for a refused Flow, too."""
+
+    def undecided(spec: Raw) -> None:
+        spec["closure"].pop("onResolved")
+
+    sound, refused = world()[0], world(("Flow", "alerts-to-helpdesk", undecided))[0]
+
+    with_plan, without = thought(flow_of(sound), sound), thought(flow_of(refused), refused)
+
+    assert with_plan.plan is not None
+    assert with_plan.data
+    assert without.plan is None
+    assert "COM-07" in with_plan.pattern_rules & without.pattern_rules
