@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from support.cluster.asking import Answer, Api
 from support.cluster.controlplane import ControlPlane
 from support.judged import as_new, judged
 from support.refusals import refusals
-from support.wrong import Wrong, promises, world, wrong_manifests
+from support.wrong import Promise, Wrong, promises, world, wrong_manifests
 
 pytestmark = pytest.mark.cluster
 
@@ -61,6 +62,13 @@ def warns_as_the_command_line(answer: Answer, raw: dict[str, Any], known: Resour
     )
 
 
+def promised(wrong: Wrong, manifest: dict[str, Any]) -> Promise:
+    """The promise for a wrong manifest under the name that it is tried by."""
+    promise, kind = PROMISES[wrong.name], manifest["kind"]
+    before, now = (f'{kind} "{raw["metadata"]["name"]}"' for raw in (wrong.manifest, manifest))
+    return replace(promise, message=promise.message.replace(before, now))
+
+
 @each_wrong
 def test_a_wrong_manifest_is_refused_as_the_command_line_does(api: Api, wrong: Wrong) -> None:
     """One fault, one refusal, and it is the one that people were promised."""
@@ -68,8 +76,9 @@ def test_a_wrong_manifest_is_refused_as_the_command_line_does(api: Api, wrong: W
 
     answer = api.create(manifest)
 
+    promise = promised(wrong, manifest)
     (refusal,) = refusals(answer)
-    assert refusal.tells(PROMISES[wrong.name], manifest), (refusal, PROMISES[wrong.name])
+    assert refusal.tells(promise, manifest), (refusal, promise)
 
 
 @each_wrong
