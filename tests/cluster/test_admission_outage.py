@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from support.certificates import new_authority
-from support.chart import webhook
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until
 from support.operators import FLOW, documents, install_kinds, namespace
+from support.webhooks import webhook
 
 pytestmark = pytest.mark.cluster
 
@@ -122,8 +122,8 @@ def misbehaving(fault: str, folder: Path) -> Iterator[dict[str, Any]]:
     signer = stranger if fault == "stranger" else known
     server = Misbehaving(fault, signer.server_context(folder))
     configuration = webhook(CONFIGURATION, server.port, SPACE)
-    (hook,) = configuration["webhooks"]
-    hook["clientConfig"]["caBundle"] = base64.b64encode(known.pem.encode()).decode()
+    for hook in configuration["webhooks"]:
+        hook["clientConfig"]["caBundle"] = base64.b64encode(known.pem.encode()).decode()
     if fault == "nobody":
         server.stop()
     try:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from support.chart import webhook
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until
 from support.operators import (
@@ -25,6 +24,7 @@ from support.operators import (
     namespace,
     operator,
 )
+from support.webhooks import webhook
 
 pytestmark = pytest.mark.cluster
 

@@ -14,13 +14,13 @@ from typing import Any
 
 from intops_api.kinds import KINDS
 from intops_api.schema.crd import flow_action_policy
-from support.chart import webhook
 from support.cluster.asking import Api, api_of
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until
 from support.conformance import EXAMPLE, NAMESPACE, read
 from support.operators import OperatorProcess, install_kinds, namespace, operator
 from support.refusals import refusals
+from support.webhooks import webhook
 from support.wrong import WORLD, wrong_manifests
 
 # The actor of the FlowActions among the manifests.
