@@ -5,4 +5,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 .venv/bin/python -m intops_api.schema.generate "$@"
 .venv/bin/python -m intops_cli.reference "$@"
+.venv/bin/python -m intops_cli.monitoring "$@"
 PYTHONPATH=tests .venv/bin/python -m support.fault_rows "$@"

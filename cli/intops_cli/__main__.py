@@ -14,7 +14,7 @@ from intops_cli.worker_client import Refused, WorkerUnavailable
 
 COMMANDS = (
     "run", "validate", "test", "replay", "shadow", "get", "messages", "trace", "record", "review", "audit", "explain",
-    "store", "impact", "graph", "complexity", "version",
+    "store", "impact", "diff", "graph", "complexity", "version",
 )  # fmt: skip
 
 EPILOG = f"""\

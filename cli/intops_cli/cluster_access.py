@@ -17,13 +17,14 @@ from kubernetes.stream import portforward
 from urllib3.exceptions import HTTPError
 
 from intops_api import names
-from intops_api.kinds import FLOW_ACTION
+from intops_api.kinds import FLOW_ACTION, Kind
 from intops_cli.worker_client import REPLAY_TIMEOUT_S, Refused, WorkerUnavailable
 
 TIMEOUT_S: Final = 15.0
 POLL_S: Final = 0.5
 IN_MEMORY: Final = frozenset({"/shadow"})
 """Questions about what each replica keeps for itself, which all are asked; a store they share."""
+PAGE: Final = 500
 SUMMARY: Final = 300
 """Signs of an answer that is no JSON, which are shown."""
 
@@ -126,6 +127,31 @@ class ClusterAccess:
             if reason not in (None, "Pending") or time.monotonic() >= end:
                 return found
             time.sleep(POLL_S)
+
+    def objects(self, kind: Kind, namespace: str | None = None) -> list[dict[str, Any]]:
+        """Every object of a kind, in one namespace or everywhere.
+
+        Raises:
+            Refused: RBAC does not let them be read, or the cluster does not know the kind.
+        """
+        found: list[dict[str, Any]] = []
+        token: str | None = None
+        while True:
+            part = {"limit": PAGE, **({"_continue": token} if token else {})}
+            place = names.GROUP, names.VERSION
+            if namespace is None:
+                listed = self._call(
+                    self._objects.list_cluster_custom_object, *place, kind.plural, **part
+                )
+            else:
+                listed = self._call(
+                    self._objects.list_namespaced_custom_object,
+                    *place, namespace, kind.plural, **part,
+                )  # fmt: skip
+            found += [{**one, "kind": kind.name} for one in listed["items"]]
+            token = listed["metadata"].get("continue")
+            if not token:
+                return found
 
     def _place(self) -> tuple[str, str, str, str]:
         return names.GROUP, names.VERSION, self.namespace, FLOW_ACTION.plural

@@ -153,6 +153,40 @@ def open_project(path: Path, *, namespace: str, endpoints: dict[str, str] | None
     return project
 
 
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What laying a folder over other resources gave.
+
+    Attributes:
+        refs: The objects of the folder.
+        refused: Sentences about manifests that have not even the right shape; they were left out.
+        secrets: Values of the folder's Secrets, which nothing may show.
+    """
+
+    refs: tuple[Ref, ...]
+    refused: tuple[str, ...]
+    secrets: frozenset[str]
+
+
+def lay_over(path: Path, resources: Resources, *, namespace: str) -> Overlay:
+    """Put the manifests of a folder, or of a file, among resources, in the place of those of the same name.
+
+    Raises:
+        ManifestError: a file cannot be read.
+    """
+    folder = read_folder(path, namespace=namespace)
+    refs, refused = [], []
+    for manifest in folder.manifests:
+        parsed = parse_resource(manifest.raw)
+        if isinstance(parsed, Resource):
+            resources.add(parsed)
+            refs.append(parsed.ref)
+        else:
+            refused += [_located(manifest, finding).sentence() for finding in parsed]
+    values = (value for keys in folder.secrets.values() for value in keys.values())
+    return Overlay(tuple(refs), tuple(refused), frozenset(values))
+
+
 def _located(manifest: Manifest, finding: Finding) -> Located:
     return Located(finding, manifest.file, manifest.line_of(finding.path))
 

@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from prometheus_client.metrics import MetricWrapperBase
 
+from intops_cli import generated, measures
 from intops_cli.__main__ import COMMANDS, command_module, parser
 from intops_cli.exits import MEANINGS
+from intops_cli.measures import Measure
 from intops_cli.project import shipped_resources
+from intops_core.compatibility import TABLE
 from intops_core.error_classes import ERROR_CLASSES, ErrorClass
 from intops_core.rules import BY_ID, RULES, UNNUMBERED
 from intops_core.rules.listing import listed_rules
 from intops_core.rules.rule import BuiltInRule
-from intops_operator import metrics as operator_metrics
 from intops_operator import settings as operator_settings
 from intops_runtime import settings as worker_settings
-from intops_runtime.metrics import METRICS
 
 REFERENCE: Final = Path("docs/reference")
 REACTIONS: Final = REFERENCE / "reactions.yaml"
@@ -52,6 +52,7 @@ def outputs(root: Path = Path()) -> dict[Path, str]:
     pages = {REFERENCE / "reactions.md": reactions_page(measured)} if measured.is_file() else {}
     return pages | {
         REFERENCE / "rules.md": rules_page(),
+        REFERENCE / "compatibility.md": compatibility_page(),
         REFERENCE / "error-classes.md": error_classes_page(),
         REFERENCE / "metrics.md": metrics_page(),
         REFERENCE / "flags.md": flags_page(),
@@ -99,6 +100,25 @@ def _listed_in() -> dict[str, list[str]]:
         for rule_id, listed in listed_rules(shipped_resources()).items()
         if rule_id in BY_ID
     }
+
+
+def compatibility_page() -> str:
+    """What may change in an edition of a CanonicalModel, and what demands a new one."""
+    heads = ("Change", "What changes is used", "It is not used", "Step", "Why")
+    rows = [
+        (kind, f"`{row.used}`", f"`{row.unused}`", f"`{row.step}`", row.why)
+        for kind, row in TABLE.items()
+    ]
+    return _page(
+        "Compatibility of models",
+        "What a change of one edition of a CanonicalModel is for live Flows. `breaking` is refused until it is "
+        "accepted ([impact.md](../impact.md)), `risky` warns, `compatible` is let in without a word. `used` means "
+        "that a Mapping, a route or a class in the plan of a live Flow touches the field; an edition that no live "
+        "Flow uses changes freely.",
+        _table(heads, rows),
+        "`patch` and `minor` stay in the edition. `major` is a new edition (`v2` beside `v1`), served together "
+        "with the old one until nothing uses that any more.",
+    )
 
 
 def error_classes_page() -> str:
@@ -173,13 +193,6 @@ def _seconds(found: float | None) -> str:
 
 def metrics_page() -> str:
     """Metrics of worker and operator, as they are called in PromQL."""
-    workers = [
-        (
-            f"`{metric.name}{'_total' if metric.kind == 'counter' else ''}`",
-            metric.kind, _labels(metric.labels), metric.says,
-        )
-        for metric in METRICS
-    ]  # fmt: skip
     heads = ("Metric", "Type", "Labels", "What it says")
     return _page(
         "Metrics",
@@ -187,25 +200,16 @@ def metrics_page() -> str:
         "## Worker",
         "At `/metrics` of the operations port (8081). Counters are computed from the store, so they "
         "survive restarts of the worker.",
-        _table(heads, workers),
+        _table(heads, map(_measure, measures.of_worker())),
         "## Operator",
         "At `/metrics` of the health port (8080).",
-        _table(heads, _operator_metrics()),
+        _table(heads, map(_measure, measures.of_operator())),
     )
 
 
-def _operator_metrics() -> Iterator[tuple[str, str, str, str]]:
-    for metric in vars(operator_metrics).values():
-        if isinstance(metric, MetricWrapperBase):
-            family = next(iter(metric.describe()))
-            suffix = "_total" if family.type == "counter" else ""
-            # The client library has no public name for the labels of a metric.
-            labels = _labels(metric._labelnames)
-            yield f"`{family.name}{suffix}`", family.type, labels, family.documentation
-
-
-def _labels(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+def _measure(of: Measure) -> tuple[str, str, str, str]:
+    labels = ", ".join(f"`{name}`" for name in of.labels)
+    return f"`{of.name}`", of.kind, labels, of.says
 
 
 def flags_page() -> str:
@@ -335,44 +339,9 @@ def _row(cells: Sequence[Any]) -> str:
     return "| " + " | ".join(texts) + " |"
 
 
-def stale(root: Path) -> list[Path]:
-    """Pages that are missing or differ from the code."""
-    return [
-        path
-        for path, text in outputs(root).items()
-        if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != text
-    ]
-
-
-def write(root: Path) -> list[Path]:
-    """Write what differs. Returns what was written."""
-    made, touched = outputs(root), stale(root)
-    for path in touched:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(made[path], encoding="utf-8")
-    return touched
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command. Returns its exit code: 1 if `--check` found stale pages."""
-    options = argparse.ArgumentParser(prog="python -m intops_cli.reference")
-    options.add_argument("--check", action="store_true", help="write nothing, fail if stale")
-    options.add_argument("--root", type=Path, default=Path(), help="root of the source tree")
-    given = options.parse_args(arguments)
-    if not (given.root / "cli" / "intops_cli").is_dir():
-        print(f"{given.root} is not the root of the source tree; use --root", file=sys.stderr)
-        return 1
-    found = stale(given.root) if given.check else write(given.root)
-    if given.check and found:
-        listed = ", ".join(str(path) for path in found)
-        print(
-            f"{listed}: not what the code says; run `make generate` and commit it.",
-            file=sys.stderr,
-        )
-        return 1
-    for path in found:
-        print(f"wrote {path}")
-    return 0
+    return generated.run(outputs, "python -m intops_cli.reference", arguments)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,12 @@ from intops_core.expression_errors import did_you_mean
 
 Severity = Literal["deny", "warn", "audit"]
 
-# Rules without a number: the shape of an object, things that it names, examples of a Mapping.
+# Rules without a number: the shape of an object, things that it names, examples of a Mapping, what an edition
+# of a model may change.
 SCHEMA: Final = "Schema"
 REFERENCE: Final = "Reference"
 EXAMPLE: Final = "Example"
+COMPATIBILITY: Final = "Compatibility"
 
 _ORDER: Final[tuple[Severity, ...]] = ("audit", "warn", "deny")
 # 12: what a reader takes in at one glance; a namespace may hold thousands of Connectors.
@@ -38,7 +40,7 @@ class Finding:
     """One thing that is wrong.
 
     Attributes:
-        rule: Id of the rule, such as COM-06, or `Schema`, `Reference`, `Example`.
+        rule: Id of the rule, such as COM-06, or `Schema`, `Reference`, `Example`, `Compatibility`.
         severity: Whether it refuses the object, warns, or is only recorded.
         path: The field as people see it, such as `spec.routes[2].when`.
         message: What is wrong, why it matters, what to write.

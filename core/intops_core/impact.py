@@ -1,19 +1,24 @@
 """What a change of specs does to the Flows that it reaches, before anybody applies it.
 
-Compares two sets of resources, as they stand and as they would stand. `intops impact` tells it.
+Compares two sets of resources, as they stand and as they would stand. `intops impact` and `diff` tell it,
+admission asks `breaking` of one object.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
+from intops_api.canonical_model import CanonicalModelSpec
 from intops_api.common import Owner
 from intops_api.flow import FlowSpec
 from intops_api.kinds import KINDS
+from intops_api.plan import FlowPlan
+from intops_core.compatibility import compare_models, compatibility_findings, may_matter
 from intops_core.conformance import judge
 from intops_core.findings import Finding, Ref
 from intops_core.graph import ReferenceGraph
-from intops_core.planning import Planned, plan_flow
+from intops_core.model_uses import uses_of
+from intops_core.planning import Judgements, Planned, plan_flow
 from intops_core.resources import Resource, Resources
 
 ChangeKind = Literal["added", "changed", "removed"]
@@ -88,17 +93,37 @@ class Impact:
         return any(change.refused for change in self.changes)
 
 
+class Side:
+    """One of the two states: what stands, or what would stand. What its Flows share is judged once."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._judgements: Judgements = {}
+
+    def get(self, ref: Ref) -> Resource | None:
+        """The object, if it exists here."""
+        return self._resources.get(ref.kind, ref.namespace, ref.name)
+
+    def planned(self, ref: Ref) -> Planned:
+        """The plan of a Flow; none of one that does not exist here."""
+        flow = self.get(ref)
+        if flow is None:
+            return Planned(None)
+        return plan_flow(flow, self._resources, judgements=self._judgements)
+
+
 def impact(before: Resources, after: Resources) -> Impact:
     """What the difference between two sets of resources does to Flows."""
-    graphs = (_graph(before), _graph(after))
-    changes = tuple(_changes(before, after, graphs))
-    reached = {path[-1] for change in changes for path in change.paths}
-    found = [_reached(ref, before, after) for ref in sorted(reached)]
+    sides = (Side(before), Side(after))
+    changes = tuple(_changes(before, after, sides))
+    flows = {path[-1] for change in changes for path in change.paths}
+    found = [reached(ref, *sides) for ref in sorted(flows)]
     found.sort(key=lambda one: VERDICTS.index(one.verdict))
     return Impact(changes, tuple(found))
 
 
-def _graph(resources: Resources) -> ReferenceGraph:
+def graph_of(resources: Resources) -> ReferenceGraph:
+    """Who uses what among these resources."""
     graph = ReferenceGraph()
     for resource in _every(resources):
         graph.put(resource)
@@ -110,9 +135,8 @@ def _every(resources: Resources) -> Iterator[Resource]:
         yield from resources.all(kind.name)
 
 
-def _changes(
-    before: Resources, after: Resources, graphs: tuple[ReferenceGraph, ReferenceGraph]
-) -> Iterator[Change]:
+def _changes(before: Resources, after: Resources, sides: tuple[Side, Side]) -> Iterator[Change]:
+    graphs = (graph_of(before), graph_of(after))
     old = {resource.ref: resource for resource in _every(before)}
     new = {resource.ref: resource for resource in _every(after)}
     for ref in sorted(old.keys() | new.keys()):
@@ -124,10 +148,12 @@ def _changes(
         for graph in graphs:
             for way in _ways(graph, ref):
                 ways.setdefault(way[-1], way)
+        findings = judge(will, after) if will is not None else []
+        plans = (plan for flow in ways if (plan := _live_plan(flow, *sides)) is not None)
         yield Change(
             ref=ref,
             kind=kind,
-            findings=tuple(judge(will, after)) if will is not None else (),
+            findings=(*findings, *step_findings(was, will, plans)),
             paths=tuple(ways[flow] for flow in sorted(ways)),
         )
 
@@ -145,11 +171,39 @@ def _ways(graph: ReferenceGraph, ref: Ref) -> Iterator[tuple[Ref, ...]]:
             todo.append((*way, user))
 
 
-def _reached(ref: Ref, before: Resources, after: Resources) -> Reached:
-    was = before.get(ref.kind, ref.namespace, ref.name)
-    will = after.get(ref.kind, ref.namespace, ref.name)
-    old = plan_flow(was, before) if was is not None else Planned(None)
-    new = plan_flow(will, after) if will is not None else Planned(None)
+def _live_plan(flow: Ref, before: Side, after: Side) -> FlowPlan | None:
+    """The plan of a Flow that lives on: as it would be with the whole change, else as it is."""
+    now = before.planned(flow).plan
+    if now is None or after.get(flow) is None:
+        return None
+    return after.planned(flow).plan or now
+
+
+def step_findings(
+    was: Resource | None, will: Resource | None, plans: Iterable[FlowPlan]
+) -> tuple[Finding, ...]:
+    """What the table of compatibility says of a changed model; nothing of any other object.
+
+    Args:
+        was: The object as it stands.
+        will: The object as it would stand.
+        plans: Those of the Flows that may use it; not asked for where no use could matter.
+    """
+    if was is None or will is None:
+        return ()
+    old, new = was.spec, will.spec
+    if not isinstance(old, CanonicalModelSpec) or not isinstance(new, CanonicalModelSpec):
+        return ()
+    if not may_matter(old, new):
+        return ()
+    deltas = compare_models(old, new, uses_of(was.ref.name, plans))
+    return compatibility_findings(was.ref, deltas, old, new)
+
+
+def reached(ref: Ref, before: Side, after: Side, planned: Planned | None = None) -> Reached:
+    """What happens to one Flow; `planned` is what planning it on the second side gave, where that is known."""
+    was, will = before.get(ref), after.get(ref)
+    old, new = before.planned(ref), planned or after.planned(ref)
     spec = cast("FlowSpec", cast("Resource", will or was).spec)
     known = set(old.findings)
     fresh = [finding for finding in new.findings if finding not in known]

@@ -63,8 +63,20 @@ class Planned:
     """Ids of the rules that its Pattern lists."""
 
 
-def plan_flow(flow: Resource, resources: Resources) -> Planned:
+Judgements = dict[Ref, list[Finding]]
+"""What makes objects unusable, by object, among one set of resources."""
+
+
+def plan_flow(
+    flow: Resource, resources: Resources, *, judgements: Judgements | None = None
+) -> Planned:
     """The plan of a Flow, if it is sound and everything that it names exists and is sound.
+
+    Args:
+        flow: The Flow.
+        resources: Everything that is known.
+        judgements: Kept by a caller who plans many Flows among the same resources: what they share is then
+            judged once.
 
     Returns:
         Findings about the Flow (all of them) and about what it names (what makes that unusable).
@@ -72,12 +84,15 @@ def plan_flow(flow: Resource, resources: Resources) -> Planned:
     """
     facts = gather_flow(flow, resources)
     findings = judge_flow(facts, new=False)
+    known = judgements if judgements is not None else {}
     for resource in _closure(facts, resources):
-        findings += [
-            finding
-            for finding in judge(resource, resources, new=False)
-            if finding.severity == "deny" or finding.missing is not None
-        ]
+        if resource.ref not in known:
+            known[resource.ref] = [
+                finding
+                for finding in judge(resource, resources, new=False)
+                if finding.severity == "deny" or finding.missing is not None
+            ]
+        findings += known[resource.ref]
     rules = (
         frozenset(rule.id for rule in facts.pattern_spec.rules)
         if facts.pattern_spec

@@ -48,7 +48,12 @@ class Resource:
     @cached_property
     def digest(self) -> str:
         """Hash of the name and the spec: equal for objects that mean the same."""
-        return content_hash([self.ref.kind, self.ref.name, _wire(self.spec)])
+        return content_hash([self.ref.kind, self.ref.name, self.wire])
+
+    @property
+    def wire(self) -> Any:
+        """The spec as JSON, with what an absent field means written out."""
+        return _wire(self.spec)
 
 
 class Resources:
@@ -65,6 +70,14 @@ class Resources:
     def remove(self, ref: Ref) -> None:
         """Forget a resource; it need not be known."""
         self._kinds[ref.kind].get(_scope(ref.kind, ref.namespace), {}).pop(ref.name, None)
+
+    def copy(self) -> "Resources":
+        """Another set of the same resources."""
+        copied = Resources()
+        for kind, places in self._kinds.items():
+            for place, named in places.items():
+                copied._kinds[kind][place] = dict(named)
+        return copied
 
     def get(self, kind: str, namespace: str, name: str) -> Resource | None:
         """One resource; the namespace does not matter for cluster-scoped kinds."""

@@ -102,6 +102,8 @@ class RateReport(ApiModel):
     in_time: int = 0
     """Messages delivered within spec.slo.within since the worker started."""
     late: int = 0
+    within_s: float | None = None
+    """spec.slo.within in seconds; None where nothing is promised."""
 
 
 class Finding(ApiModel):

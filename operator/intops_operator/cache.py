@@ -58,6 +58,7 @@ class Cache:
         self._pods_of: defaultdict[Place, set[Place]] = defaultdict(set)
         self._snapshots: dict[str, tuple[int, Resources]] = {}
         self._gone: dict[str, None] = {}
+        self._volumes: dict[Ref, int] = {}
 
     # --- what came in -----------------------------------------------------------------
 
@@ -110,6 +111,7 @@ class Cache:
         raw = trimmed({**body, "kind": kind})
         meta = raw["metadata"]
         ref = ref_of(kind, meta)
+        self._note_volume(ref, body.get("status") or {}, deleted)
         mark = (
             meta.get("uid"),
             meta.get("generation"),
@@ -131,6 +133,14 @@ class Cache:
             self._remember(ref, raw)
         plans = {ref} | self.graph.dependants(ref) | self.graph.users(ref)
         return Concerned(plans=plans, looks=set(before | self.graph.uses(ref)))
+
+    def _note_volume(self, ref: Ref, status: Mapping[str, Any], deleted: bool) -> None:
+        """Keep how much a Flow delivers, which only a leader hears from workers; others read it here."""
+        volume = status.get("deliveredPerHour")
+        if ref.kind == "Flow" and not deleted and isinstance(volume, int):
+            self._volumes[ref] = volume
+        else:
+            self._volumes.pop(ref, None)
 
     def _remember(self, ref: Ref, raw: dict[str, Any]) -> None:
         parsed = parse_resource(raw)
@@ -204,6 +214,10 @@ class Cache:
         """The generation of a resource, readable or not."""
         return self._generations.get(ref, 0)
 
+    def volume(self, flow: Ref) -> int | None:
+        """Messages that a Flow delivered in the last hour, as its status says; None if it does not say."""
+        return self._volumes.get(flow)
+
     def refs(self) -> list[Ref]:
         """Every resource of our group, readable or not."""
         return list(self._marks)
@@ -242,28 +256,41 @@ class Cache:
         """Pods of all Flows."""
         return list(self._pods.values())
 
-    def snapshot(self, namespace: str, *, overlay: Resource | None = None) -> Resources:
+    def snapshot(
+        self, namespace: str, *, overlay: Resource | None = None, without: Ref | None = None
+    ) -> Resources:
         """Cluster-scoped resources and those of one namespace, safe to read in another thread.
 
         Args:
             namespace: With an empty one everything: a class or a model concerns Flows anywhere.
             overlay: A resource that is to be taken as if it were stored.
+            without: A resource that is to be taken as if it were gone.
         """
         kept = self._snapshots.get(namespace)
-        if overlay is None and kept is not None and kept[0] == self.version:
+        asked_as_it_is = overlay is None and without is None
+        if asked_as_it_is and kept is not None and kept[0] == self.version:
             return kept[1]
-        copy = Resources()
-        for kind in BY_NAME.values():
-            wanted = namespace if kind.namespaced and namespace else None
-            for resource in self.resources.all(kind.name, wanted):
-                copy.add(resource)
+        copy = self._copied(namespace)
+        if without is not None:
+            copy.remove(without)
         if overlay is not None:
             copy.add(overlay)
+        if not asked_as_it_is:
             return copy
         self._snapshots = {
             name: found for name, found in self._snapshots.items() if found[0] == self.version
         }
         self._snapshots[namespace] = (self.version, copy)
+        return copy
+
+    def _copied(self, namespace: str) -> Resources:
+        if not namespace:
+            return self.resources.copy()
+        copy = Resources()
+        for kind in BY_NAME.values():
+            wanted = namespace if kind.namespaced else None
+            for resource in self.resources.all(kind.name, wanted):
+                copy.add(resource)
         return copy
 
     def known(self, kind: str) -> Mapping[Place, str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from intops_core.resources import Ref
-from intops_operator import metrics
+from intops_operator import flowgauges, metrics
 from intops_operator.cache import Cache, Concerned
 from intops_operator.core.children.worker import WorkerSettings
 from intops_operator.edges.catalogue import apply_catalogue
@@ -124,7 +124,7 @@ class Leading:
         self._queue, self._reconciler = queue, reconciler
         for ref in self._cache.refs():
             queue.add(ref, urgent=False)
-        metrics.FLOWS.clear()
+        flowgauges.clear()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(writer.run())
@@ -138,7 +138,7 @@ class Leading:
             queue.clear()
             writer.close()
             planner.close()
-            metrics.FLOWS.clear()
+            flowgauges.clear()
 
     async def _resync(self, queue: WorkQueue[Ref], reconciler: Reconciler) -> None:
         """Look at everything again now and then, spread over the interval."""

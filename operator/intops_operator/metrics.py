@@ -60,6 +60,12 @@ FLOWS: Final = Gauge(
     "intops_operator_flows", "Flows by their Ready condition.", ["status", "reason"],
     registry=REGISTRY,
 )  # fmt: skip
+FLOW_CONDITION: Final = Gauge(
+    "intops_operator_flow_condition",
+    "1 for the Ready condition of each Flow, and for each other one that is False.",
+    ["namespace", "flow", "type", "status", "reason"],
+    registry=REGISTRY,
+)
 REVIEWS: Final = Counter(
     "intops_operator_admission_reviews_total",
     "Objects judged at admission.",

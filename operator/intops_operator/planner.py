@@ -5,13 +5,16 @@ thinking.
 """
 
 import asyncio
+import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from intops_api.kinds import FLOW_ACTION
 from intops_api.plan import FlowPlan
+from intops_core.breaking import Broken, broken_flows
 from intops_core.conformance import judge
-from intops_core.findings import REFERENCE, Finding
+from intops_core.findings import REFERENCE, Finding, Ref
 from intops_core.planning import PlanError, encode_plan, plan_flow
 from intops_core.resources import Resource, Resources
 from intops_operator.cache import Cache
@@ -50,6 +53,19 @@ class Planner:
         """All findings about one resource; `new` if it is being made now."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: judge(resource, resources, new=new))
+
+    async def broken(
+        self, ref: Ref, users: Iterable[Ref], before: Resources, after: Resources, *, until: float
+    ) -> Broken:
+        """Which Flows a change breaks, as far as that can be told `until` a monotonic time in seconds."""
+
+        def goes_on() -> bool:
+            return time.monotonic() < until
+
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._pool, lambda: broken_flows(ref, users, before, after, goes_on=goes_on)
+        )
 
 
 def _plan(flow: Resource, resources: Resources) -> Thought:

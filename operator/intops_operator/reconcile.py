@@ -13,7 +13,6 @@ from intops_api.flow import FlowSpec
 from intops_api.plan import FlowPlan
 from intops_core.findings import SCHEMA, Finding
 from intops_core.resources import Ref, Resource
-from intops_operator import metrics
 from intops_operator.applying import Applied, apply_children, tell_pods
 from intops_operator.cache import Cache
 from intops_operator.core.children.worker import Worker, WorkerSettings, child_name, name_problem
@@ -26,6 +25,7 @@ from intops_operator.core.verdict import Verdict
 from intops_operator.deciding import Deciding
 from intops_operator.edges.cluster import Cluster, ClusterError
 from intops_operator.edges.reports import ReportBook
+from intops_operator.flowgauges import FlowGauges
 from intops_operator.journal import Journal
 from intops_operator.planner import Planner, Thought, told_apart
 from intops_operator.statuswriter import StatusWriter
@@ -46,7 +46,6 @@ class FlowState:
     plan_data: bytes = b""
     problem: Problem | None = None
     applied: Applied = field(default_factory=Applied)
-    ready: tuple[str, str] | None = None
     settled: bool = False
     awaits: bool = False
     """Whether the worker has been told a decision and has not answered yet."""
@@ -82,6 +81,7 @@ class Reconciler:
         self._no_report_after_s = no_report_after_s
         self._now = now
         self._flows: dict[Ref, FlowState] = {}
+        self._gauges = FlowGauges()
         self._standing: dict[Ref, tuple[Finding, ...]] = {}
         self._stale: set[Ref] = set()
         self._deciding = Deciding(
@@ -209,7 +209,7 @@ class Reconciler:
             previous=tools.writer.previous(ref),
         )
         judged = judge_flow(facts)
-        self._count(state, (judged.ready.status, judged.ready.reason))
+        self._gauges.show(ref, judged.conditions)
         programmed = next(c for c in judged.conditions if c.type == ConditionType.PROGRAMMED)
         state.settled = programmed.status == "True" and not state.awaits
         tools.writer.want(ref, flow_status(facts, judged, tools.writer.written(ref)))
@@ -229,20 +229,12 @@ class Reconciler:
                 self._tools.queue.add(Ref("Connector", ref.namespace, name), urgent=False)
         state.systems = systems
 
-    def _count(self, state: FlowState, ready: tuple[str, str] | None) -> None:
-        """Keep the gauge of Flows by readiness; None for a Flow that is gone."""
-        if state.ready is not None:
-            metrics.FLOWS.labels(*state.ready).dec()
-        if ready is not None:
-            metrics.FLOWS.labels(*ready).inc()
-        state.ready = ready
-
     async def _depart(self, ref: Ref) -> None:
         """A Flow is gone: its children go with it, its volume only when it is surely empty."""
         tools = self._tools
         state = self._flows.pop(ref, None)
         if state is not None:
-            self._count(state, None)
+            self._gauges.forget(ref)
             tools.writer.forget(ref)
         self._deciding.forget(ref)
         self._stale.discard(ref)

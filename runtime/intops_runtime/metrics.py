@@ -59,6 +59,18 @@ OLDEST: Final = MetricDoc(
     _FLOW,
     "When the oldest message in flight arrived; absent where there is none.",
 )
+WITHIN: Final = MetricDoc(
+    "intops_delivery_target_seconds",
+    "gauge",
+    _FLOW,
+    "How old a message may be when it is delivered (spec.slo.within); absent where nothing is promised.",
+)
+OVERDUE: Final = MetricDoc(
+    "intops_review_overdue_messages",
+    "gauge",
+    _FLOW,
+    "Messages that wait for a person longer than agreed (spec.review.dueWithin).",
+)
 LAST_DELIVERED: Final = MetricDoc(
     "intops_last_delivered_timestamp_seconds", "gauge", _FLOW, "When a message was delivered last."
 )
@@ -131,8 +143,8 @@ INCOMPLETE: Final = MetricDoc(
 )
 
 METRICS: Final = (
-    RECEIVED, SETTLED, IN_STATE, IMBALANCE, DELIVERIES, OLDEST, LAST_DELIVERED, GATE, FILL, FENCED,
-    PLAN_ERROR, VARIANTS, DRIFT, SHADOW, ENRICHMENT, INCOMPLETE, POLLS, RECOVERED,
+    RECEIVED, SETTLED, IN_STATE, IMBALANCE, DELIVERIES, OLDEST, WITHIN, OVERDUE, LAST_DELIVERED, GATE,
+    FILL, FENCED, PLAN_ERROR, VARIANTS, DRIFT, SHADOW, ENRICHMENT, INCOMPLETE, POLLS, RECOVERED,
 )  # fmt: skip
 
 
@@ -167,9 +179,12 @@ class WorkerCollector(Collector):
             put(IMBALANCE, flow, store.imbalance)
             for state in ("captured", "split", "pending", "malformed"):
                 put(DELIVERIES, [*flow, state], getattr(store, state))
+            put(OVERDUE, flow, store.review_overdue)
             put(FENCED, flow, store.fenced)
             if store.fill is not None:
                 put(FILL, flow, store.fill)
+            if report.rates.within_s is not None:
+                put(WITHIN, flow, report.rates.within_s)
             put(PLAN_ERROR, flow, 1.0 if report.error else 0.0)
             for doc, stamp in (
                 (OLDEST, store.oldest_at),

@@ -49,6 +49,7 @@ class Rates:
             failed_per_hour=_sum(self._failed, now),
             in_time=self._in_time,
             late=self._late,
+            within_s=self._within_s,
         )
 
 

@@ -358,6 +358,21 @@ def test_an_upgrade_without_changes_touches_nothing_that_runs(installed: Install
     assert installed.is_ready()
 
 
+def test_helm_test_says_that_the_operator_refuses_what_is_wrong(installed: Installed) -> None:
+    """What a platform engineer runs after an upgrade; it leaves nothing behind."""
+    before = installed.cluster.kubectl.get("connectors", "-A")["items"]
+
+    said = product.helm(
+        installed.cluster, "test", product.RELEASE, "--namespace", product.NAMESPACE,
+        "--timeout", "120s",
+    )  # fmt: skip
+
+    assert re.search(r"Phase:\s+Succeeded", said), said
+    left = installed.cluster.kubectl.get("pods", "-n", product.NAMESPACE)["items"]
+    assert [p for p in left if p["metadata"]["name"].endswith("-test")] == []
+    assert len(installed.cluster.kubectl.get("connectors", "-A")["items"]) == len(before)
+
+
 def test_traffic_writes_the_status_only_for_a_reason(installed: Installed) -> None:
     """At ten events a second a status is written for a verdict, a crossing of zero, or a minute."""
     installed.await_quiet()

@@ -7,6 +7,8 @@ import copy
 import http.client
 import json
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -219,3 +221,35 @@ def test_without_an_operator_nothing_of_ours_is_stored(
 
     assert refused.returncode != 0
     assert "failed calling webhook" in refused.stderr
+
+
+def test_helm_test_proves_that_something_wrong_is_refused(
+    judged: tuple[ControlPlane, OperatorProcess],
+) -> None:
+    """The pod of the chart runs this program: exit code 0, with the operator's sentence."""
+    done = proof(judged[0], SPACE)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "COM-10" in done.stdout
+    assert "Nothing was stored" in done.stdout
+    assert judged[0].kubectl.get("connectors", "-n", SPACE)["items"] == []
+
+
+def test_helm_test_fails_where_nobody_asks_the_operator(
+    judged: tuple[ControlPlane, OperatorProcess],
+) -> None:
+    """The control: in a namespace outside of the webhook's selector the wrong object is taken."""
+    judged[0].kubectl.apply(namespace("unjudged"))
+    done = proof(judged[0], "unjudged")
+
+    assert done.returncode == 1
+    assert "nobody asks the operator" in done.stderr
+
+
+def proof(plane: ControlPlane, space: str) -> subprocess.CompletedProcess[str]:
+    """What `helm test` runs, with a kubeconfig in place of a pod's account."""
+    command = [
+        sys.executable, "-m", "intops_operator.proof",
+        f"--namespace={space}", f"--kubeconfig={plane.kubeconfig}",
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

@@ -1,4 +1,4 @@
-"""`intops explain mapping NAME` and `intops explain message ID`: each field, where from, by which rule, and why."""
+"""`intops explain`: a Mapping or message field by field; a rule, an error class, an alert as the reference says."""
 
 import argparse
 from pathlib import Path
@@ -12,27 +12,31 @@ from intops_cli.project import open_project, shipped_resources
 from intops_cli.whereabouts import asked, where_arguments
 from intops_core.error_classes import ERROR_CLASSES
 from intops_core.expression_errors import did_you_mean
+from intops_core.monitoring import ALERT_GROUPS
 from intops_core.resources import Resources
 from intops_core.rules import BY_ID
 from intops_core.rules.listing import listed_rules
 
-HELP = "explain a Mapping, a message, a rule or an error class"
+HELP = "explain a Mapping, a message, a rule, an error class or an alert"
 EPILOG = """\
 examples:
   intops explain mapping alertmanager-to-event --dir examples/01-alerts-to-helpdesk
   intops explain message 17
   intops explain rule COM-06
   intops explain error rateLimited
+  intops explain alert IntopsFlowNotReady
 
 exit codes: 0 found, 1 nothing of that name, 3 no worker answers"""
 
-WHAT = ("mapping", "message", "rule", "error")
+WHAT = ("mapping", "message", "rule", "error", "alert")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
     parser.add_argument("what", choices=WHAT, help="what is explained")
-    parser.add_argument("name", help="name of the Mapping, rule or class, or id of the message")
+    parser.add_argument(
+        "name", help="name of the Mapping, rule, class or alert, or id of the message"
+    )
     parser.add_argument(
         "--dir", type=Path, help="folder with the Mapping or Pattern (default: here)"
     )
@@ -42,7 +46,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Run the command."""
-    explain = {"mapping": _mapping, "message": _message, "rule": _rule, "error": _error}
+    explain = {
+        "mapping": _mapping, "message": _message, "rule": _rule, "error": _error, "alert": _alert,
+    }  # fmt: skip
     return explain[given.what](given)
 
 
@@ -161,6 +167,28 @@ def _error(given: argparse.Namespace) -> int:
     if given.output in ("table", "wide"):
         print(f"{found.name}: {found.strategy}")
         print(f"\nDetected: {found.detection}\n\nWhat happens: {found.what}")
+    else:
+        show(data, Table([], []), given.output)
+    return OK
+
+
+def _alert(given: argparse.Namespace) -> int:
+    alerts = {alert.name: alert for group in ALERT_GROUPS for alert in group.alerts}
+    found = alerts.get(given.name)
+    if found is None:
+        say(f'There is no alert "{given.name}". There are: {", ".join(alerts)}.')
+        return REFUSED
+    data = {
+        "name": found.name, "severity": found.severity, "means": found.means,
+        "noticed": found.noticed, "look": list(found.look), "act": list(found.act),
+        "expression": found.expression, "for": found.holds_for,
+    }  # fmt: skip
+    if given.output in ("table", "wide"):
+        steps = "\n".join(f"{number}. {step}" for number, step in enumerate(found.act, start=1))
+        commands = "\n".join(f"  {command}" for command in found.look)
+        print(f"{found.name}: {found.severity}\n")
+        print(f"What it means: {found.means}\n\nWhat users notice: {found.noticed}\n")
+        print(f"What to look at:\n{commands}\n\nWhat to do:\n{steps}")
     else:
         show(data, Table([], []), given.output)
     return OK

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from intops_core.findings import EXAMPLE, REFERENCE, SCHEMA
+from intops_core.findings import COMPATIBILITY, EXAMPLE, REFERENCE, SCHEMA
 from intops_core.rules.common import COMMON_RULES
 from intops_core.rules.event_to_incident import EVENT_TO_INCIDENT_RULES
 from intops_core.rules.governance import GOVERNANCE_RULES
@@ -38,6 +38,12 @@ UNNUMBERED: Final[tuple[BuiltInRule, ...]] = (
         "The examples of a Mapping hold.",
         excusable=False,
         also=("Mapping", "ConnectorClass", "Pattern"),
+    ),
+    BuiltInRule(
+        COMPATIBILITY,
+        "An edition of a model that live Flows use changes only as compatibility.md says.",
+        excusable=False,
+        also=("CanonicalModel",),
     ),
 )
 

@@ -43,7 +43,7 @@ _SECRET_VALUE: Final = re.compile(
 def keeps_secrets_and_metadata_out(facts: ConnectorFacts) -> Iterator[Breach]:
     """COM-10: credentials only in Secrets; no address of the platform; no credential in clear text."""
     for path, name, value in _texts(facts.spec.config, "spec.config", ""):
-        if _is_credential(name, value):
+        if is_credential(name, value):
             yield Breach(
                 path,
                 f'"{name}" looks like a credential that is written in clear text, so everybody who may '
@@ -108,7 +108,7 @@ def settings_fit_the_class(facts: ConnectorFacts) -> Iterator[Breach]:
         )
     for name in spec.config:
         # A credential is refused as one (COM-10); that no such setting exists would be the lesser word.
-        if name not in class_.config_schema and not _is_credential(name, spec.config[name]):
+        if name not in class_.config_schema and not is_credential(name, spec.config[name]):
             yield Breach(
                 f"spec.config.{name}",
                 f'Class {spec.class_} has no setting "{name}", so it would do nothing.'
@@ -148,7 +148,7 @@ def value_refusal(value: Any, schema: FieldSchema) -> str:
     return ""
 
 
-def _is_credential(name: str, value: Any) -> bool:
+def is_credential(name: str, value: Any) -> bool:
     """Whether a text looks like a credential, by its name or by itself."""
     if not isinstance(value, str) or not value:
         return False

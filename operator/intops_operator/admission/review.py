@@ -45,6 +45,13 @@ class Asked:
             return False
         return self.operation == "CREATE" or self.object.get("spec") != self.before.get("spec")
 
+    @property
+    def is_deletion(self) -> bool:
+        """Whether somebody asks for the object to go; one that goes already is left alone."""
+        return self.operation == "DELETE" and not self.before.get("metadata", {}).get(
+            "deletionTimestamp"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -114,7 +121,7 @@ def answer_to(asked: Asked, findings: Iterable[Finding]) -> Answer:
     return Answer(
         allowed=not denials,
         message=message[: say.LONGEST_MESSAGE],
-        warnings=tuple(dict.fromkeys(_short(sentence_of(finding)) for finding in warnings)),
+        warnings=tuple(dict.fromkeys(shortened(sentence_of(finding)) for finding in warnings)),
     )
 
 
@@ -126,7 +133,8 @@ def sentence_of(finding: Finding) -> str:
     return f"{label}{text}{where}"
 
 
-def _short(text: str) -> str:
+def shortened(text: str) -> str:
+    """A warning in as many bytes as the API server takes."""
     if len(text.encode()) <= LONGEST_WARNING:
         return text
     return text.encode()[: LONGEST_WARNING - 3].decode(errors="ignore") + "..."

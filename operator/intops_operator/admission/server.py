@@ -1,7 +1,8 @@
 """The admission endpoint: POST /validate over TLS, and nothing else.
 
 `certified` starts it. It has no side effects, so a dry run is judged like anything else. When in
-doubt it refuses: only kinds of our own group are sent here.
+doubt about an object it refuses: only kinds of our own group are sent here. When in doubt about what
+a change does to Flows it warns.
 """
 
 import asyncio
@@ -9,12 +10,14 @@ import json
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from aiohttp import web
 
 from intops_core.findings import Finding
 from intops_core.resources import parse_resource
 from intops_operator import metrics
+from intops_operator.admission.impacts import Impacts
 from intops_operator.admission.review import (
     Answer,
     Asked,
@@ -23,6 +26,7 @@ from intops_operator.admission.review import (
     parse_review,
     review_of,
 )
+from intops_operator.admission.telling import NOT_JUDGED
 from intops_operator.cache import Cache
 from intops_operator.core.observed import trimmed
 from intops_operator.journal import Journal
@@ -43,6 +47,7 @@ class AdmissionServer:
         self._is_complete = is_complete
         self._deadline_s = deadline_s
         self._planner = Planner("admission")
+        self._impacts = Impacts(cache)
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -60,6 +65,7 @@ class AdmissionServer:
         if self._runner is not None:
             await self._runner.cleanup()
         self._planner.close()
+        self._impacts.close()
 
     async def _validate(self, request: web.Request) -> web.Response:
         try:
@@ -74,7 +80,7 @@ class AdmissionServer:
         verdict = "allowed" if answer.allowed else "refused" if answer.code == 403 else "failed"
         metrics.REVIEWS.labels(asked.kind, verdict).inc()
         if not answer.allowed:
-            meta = asked.object.get("metadata", {})
+            meta = (asked.object or asked.before).get("metadata", {})
             journal.info(
                 verdict,
                 kind=asked.kind,
@@ -84,11 +90,24 @@ class AdmissionServer:
         return web.json_response(review_of(asked, answer))
 
     async def _answer(self, asked: Asked) -> Answer:
+        if asked.is_deletion:
+            if not self._is_complete():
+                return Answer(allowed=True, warnings=(NOT_JUDGED,))
+            return await self._impacts.answer(asked, time.monotonic() + self._deadline_s)
         if not asked.needs_judging:
             return Answer(allowed=True)
         if not self._is_complete():
             text = "intops is starting and cannot judge yet; try again in a few seconds."
             return Answer(allowed=False, message=text, code=503)
+        deadline = time.monotonic() + self._deadline_s
+        answer = await self._itself(asked)
+        if not answer.allowed:
+            return answer
+        told = await self._impacts.answer(asked, deadline)
+        return replace(told, warnings=(*told.warnings, *answer.warnings))
+
+    async def _itself(self, asked: Asked) -> Answer:
+        """What is wrong with the object, whoever uses it."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 return answer_to(asked, await self._findings(asked))

@@ -17,11 +17,14 @@ from intops_operator.journal import Journal
 journal = Journal("catalogue")
 
 RETRY_S = 3.0  # admission of this very process may need a moment until it is reachable
+LONGEST_RETRY_S = 60.0  # what would break live Flows waits for a person to accept it
 
 
 async def apply_catalogue(cluster: Cluster, manifests: Iterable[Mapping[str, Any]]) -> None:
-    """Apply all of it, until all of it is applied."""
+    """Apply all of it, until all of it is applied. A refusal is logged once, and the older object stays."""
     left = [_marked(manifest) for manifest in manifests]
+    told: set[str] = set()
+    wait_s = RETRY_S
     while left:
         refused = []
         for manifest in left:
@@ -29,15 +32,19 @@ async def apply_catalogue(cluster: Cluster, manifests: Iterable[Mapping[str, Any
                 await _apply(cluster, manifest)
             except ClusterError as error:
                 refused.append(manifest)
+                if error.message in told:
+                    continue
+                told.add(error.message)
                 journal.warning(
                     "shipped object not applied",
                     kind=manifest["kind"],
                     name=manifest["metadata"]["name"],
                     error=error.message,
                 )
+        wait_s = RETRY_S if len(refused) < len(left) else min(2 * wait_s, LONGEST_RETRY_S)
         left = refused
         if left:
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(wait_s)
 
 
 async def _apply(cluster: Cluster, manifest: dict[str, Any]) -> None:

@@ -145,11 +145,12 @@ class Cluster:
             headers={"Content-Type": "application/apply-patch+yaml"},
         )
 
-    async def create(self, manifest: Manifest) -> Manifest:
-        """Make an object; Conflict if it exists."""
+    async def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Make an object; Conflict if it exists. A dry run is judged like any other and stores nothing."""
         meta = manifest["metadata"]
         path = ENDPOINTS[manifest["kind"]].path(meta.get("namespace"))
-        return await self._ask("POST", path, {"fieldManager": names.FIELD_MANAGER}, body=manifest)
+        query = {"fieldManager": names.FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        return await self._ask("POST", path, query, body=manifest)
 
     async def replace(self, manifest: Manifest) -> Manifest:
         """Put an object; Conflict if it changed since its resourceVersion."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
 
-from support.peers.process import Peer, require_binary
+from support.peers.process import Peer, PeerError, require_binary
 
 REMEDY = (
     "Install it with: apt-get install --no-install-recommends prometheus "
@@ -32,26 +33,46 @@ class Prometheus(Peer):
     otherwise lost for a minute.
 
     Args:
-        alertmanager_url: Base address of the Alertmanager.
+        alertmanager_url: Base address of the Alertmanager; None where no alert is to leave.
+        scrape: Job → addresses `HOST:PORT` whose /metrics it reads, with their own labels kept.
+        rule_files: Files of rules beside those of `write_rules`.
         bind, port: See `Peer`.
     """
 
     name: ClassVar[str] = "prometheus"
 
-    def __init__(self, alertmanager_url: str, *, bind: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        alertmanager_url: str | None,
+        *,
+        scrape: Mapping[str, Sequence[str]] | None = None,
+        rule_files: Sequence[Path] = (),
+        bind: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         self._binary = require_binary("prometheus", remedy=REMEDY)
         super().__init__(bind=bind, port=port)
-        self._alertmanager = alertmanager_url.removeprefix("http://").rstrip("/")
+        self._alertmanagers = (
+            [alertmanager_url.removeprefix("http://").rstrip("/")] if alertmanager_url else []
+        )
+        self._scrape = dict(scrape or {})
+        self._rule_files = [str(file) for file in rule_files]
         self._rules: list[dict[str, Any]] = []
 
     def prepare(self) -> None:
         """Write configuration and rules; JSON is YAML."""
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(self._rule_file)],
-            "alerting": {
-                "alertmanagers": [{"static_configs": [{"targets": [self._alertmanager]}]}]
-            },
+            "rule_files": [str(self._rule_file), *self._rule_files],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": self._alertmanagers}]}]},
+            "scrape_configs": [
+                {
+                    "job_name": job,
+                    "honor_labels": True,
+                    "static_configs": [{"targets": list(targets)}],
+                }
+                for job, targets in self._scrape.items()
+            ],
         }
         (self.workdir / "prometheus.yml").write_text(json.dumps(config, indent=1))
         self._save_rules()
@@ -106,6 +127,20 @@ class Prometheus(Peer):
         answer = httpx.get(f"{self.url}/api/v1/alerts", timeout=10.0).raise_for_status()
         active: list[dict[str, Any]] = answer.json()["data"]["alerts"]
         return active
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Evaluate PromQL now and return the series, `{metric, value}`.
+
+        Raises:
+            PeerError: It cannot be evaluated; carries what Prometheus says.
+        """
+        answer = httpx.get(
+            f"{self.url}/api/v1/query", params={"query": expression}, timeout=10.0
+        ).json()
+        if answer["status"] != "success":
+            raise PeerError(f"{expression}: {answer['error']}")
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
 
     @property
     def _rule_file(self) -> str:

@@ -103,7 +103,8 @@ def test_impact_as_json_names_whom_to_ask(
 
     found = json.loads(capsys.readouterr().out)
     (flow,) = found["flows"]
-    assert (found["breaks"], found["refused"]) == (True, False)
+    assert (found["breaks"], found["refused"]) == (True, True)
+    assert found["changes"][0]["findings"][0]["rule"] == "Compatibility"
     assert (flow["verdict"], flow["planThen"]) == ("breaks", None)
     assert flow["owner"]["contact"] == "service-desk@example.com"
     assert flow["flow"] == {"kind": "Flow", "namespace": "itsm", "name": "alerts-to-helpdesk"}

@@ -72,10 +72,12 @@ def test_a_change_that_takes_the_plan_away_breaks_the_flow_and_says_where() -> N
 
     (flow,) = found.flows
     assert found.breaks
-    assert not found.refused
     assert (flow.verdict, flow.after) == ("breaks", None)
     assert ("deny", MAPPING) in {(one.severity, one.ref) for one in flow.findings}
     (change,) = found.changes
+    assert [(one.rule, one.severity, one.path) for one in change.findings] == [
+        ("Compatibility", "deny", "spec.versions[0].fields.service")
+    ]
     assert [ref.kind for ref in change.paths[0]] == ["CanonicalModel", "Mapping", "Flow"]
 
 
@@ -143,3 +145,29 @@ def test_an_object_that_nobody_uses_reaches_no_flow() -> None:
 
     assert found.flows == ()
     assert found.changes[0].paths == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda fields: fields["title"].update(maxLength=9000), ["warn"]),
+        (lambda fields: fields.update(colour={"type": "string", "meaning": "Of the wall."}), []),
+        (lambda fields: fields["service"].update(required=True), ["deny"]),
+    ],
+)
+def test_a_changed_model_is_held_against_the_table_of_compatibility(
+    change: Callable[[Raw], object], told: list[str]
+) -> None:
+    """Only where a live Flow uses the edition: without any, whoever writes a model changes it freely."""
+
+    def changed(spec: Raw) -> None:
+        change(spec["versions"][0]["fields"])
+
+    found = of("CanonicalModel", "event", changed).changes[0]
+    before, after = catalogue_and_example(), world(("CanonicalModel", "event", changed))[0]
+    for side in (before, after):
+        side.remove(FLOW)
+    alone = impact(before, after).changes[0]
+
+    assert [one.severity for one in found.findings if one.rule == "Compatibility"] == told
+    assert [one for one in alone.findings if one.rule == "Compatibility"] == []

@@ -11,6 +11,7 @@ from intops_api.report import (
     Finding,
     PlanReport,
     PollReport,
+    RateReport,
     ReportFlow,
     ShadowReport,
     StoreReport,
@@ -23,8 +24,9 @@ REPORT = PlanReport(
     store=StoreReport(
         received=10, done=4, dropped={"duplicate": 2, "repeat": 1}, waiting=1, held=1, sending=0,
         review=1, discarded=0, captured=9, split=8, pending=0, malformed=1,
-        oldest_at="2026-11-25T12:00:00Z", fill=0.25,
+        oldest_at="2026-11-25T12:00:00Z", fill=0.25, review_overdue=1,
     ),
+    rates=RateReport(within_s=60.0),
     connectors=[
         ConnectorReport(name="helpdesk", connector="desk", role="target", state="open"),
         ConnectorReport(name="prometheus", connector="am", role="source"),
@@ -61,6 +63,15 @@ def test_messages_are_counted_by_what_became_of_them() -> None:
     assert value("intops_messages", state="held") == 1
     assert value("intops_deliveries_total", state="malformed") == 1
     assert value("intops_store_fill_ratio") == 0.25
+
+
+def test_a_promise_is_shown_beside_what_it_is_compared_with() -> None:
+    """An alert about late messages needs no number of its own; without a promise there is none."""
+    nothing = REPORT.model_copy(update={"rates": RateReport()})
+
+    assert value("intops_delivery_target_seconds") == 60
+    assert value("intops_delivery_target_seconds", nothing) is None
+    assert value("intops_review_overdue_messages") == 1
 
 
 def test_a_balance_that_is_not_zero_is_seen() -> None:

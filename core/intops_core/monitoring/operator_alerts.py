@@ -1,0 +1,135 @@
+"""Alerts about the operator: without it running Flows go on, but nobody is told and nothing can be changed."""
+
+from typing import Final
+
+from intops_core.monitoring.alert import Alert, AlertGroup
+
+_DAY_S: Final = 86_400
+CERTIFICATE_LEFT_S: Final = 14 * _DAY_S
+# Half of the 30 days before its end at which the leader renews it: by then it has failed for two weeks.
+
+_PODS: Final = "kubectl -n NAMESPACE get pods -l app.kubernetes.io/name=intops-operator"
+_LOGS: Final = "kubectl -n NAMESPACE logs -l app.kubernetes.io/name=intops-operator --tail 200"
+
+OPERATOR_ALERTS: Final = AlertGroup(
+    "intops-operator",
+    "The operator",
+    (
+        Alert(
+            name="IntopsNoLeader",
+            severity="critical",
+            expression="sum by (namespace, job) (intops_operator_leader) < 1"
+            " or absent(intops_operator_leader)",
+            holds_for="2m",
+            summary="No operator of intops leads",
+            description="No replica of the operator holds the Lease, or none is scraped. Running Flows go on, but "
+            "no status is true any more, and alerts that come from the operator keep still.",
+            means="No replica leads, or Prometheus does not reach any. Nothing is reconciled, no worker is asked for "
+            "its report, and `kubectl get flows` shows what was last known.",
+            noticed="Messages go on. Changes of manifests have no effect; without any replica the API server refuses "
+            "them.",
+            look=(
+                _PODS,
+                _LOGS,
+                "kubectl -n NAMESPACE get lease",
+                "kubectl -n NAMESPACE get servicemonitors",
+            ),
+            act=(
+                "No pod runs: mend what `kubectl describe pod` says.",
+                (
+                    "Pods run and none leads: the log says why the Lease cannot be had, mostly a missing right or an "
+                    "API server that is not reached."
+                ),
+                (
+                    "One leads after all (`kubectl -n NAMESPACE get lease`): Prometheus does not scrape it. Compare "
+                    "`monitoring.labels` of the chart with what your Prometheus selects, and look for a "
+                    "NetworkPolicy in front of port 8080."
+                ),
+            ),
+        ),
+        Alert(
+            name="IntopsAdmissionFailing",
+            severity="critical",
+            expression="sum by (namespace)"
+            ' (rate(intops_operator_admission_reviews_total{verdict="failed"}[5m])) > 0',
+            holds_for="10m",
+            summary="The operator cannot judge what is applied",
+            description="For ten minutes, objects have been refused because the operator could not judge them, not "
+            "because they are wrong.",
+            means="Objects are judged within a deadline, by what the operator has read from the cluster. It is still "
+            "starting, takes too long, or trips over a defect; in each case the object is refused, with a "
+            "sentence that says so.",
+            noticed="`kubectl apply` and GitOps tools are refused with 500, 503 or 504 for kinds of intops. Running "
+            "Flows go on.",
+            look=(_PODS, _LOGS),
+            act=(
+                (
+                    "503, starting: the operator cannot read the cluster. Its log names the right or the address "
+                    "that is missing."
+                ),
+                (
+                    "504, too long: the object in question has expressions or examples that take too long; make them "
+                    "smaller. If all take long, raise `resources` of the chart."
+                ),
+                (
+                    "500: a defect. Report it with the log. Until it is mended, `admission.failurePolicy: Ignore` "
+                    "does not help, for the operator does answer; take the one object back."
+                ),
+            ),
+        ),
+        Alert(
+            name="IntopsAdmissionCertificateEnds",
+            severity="warning",
+            expression="min by (namespace)"
+            " (intops_operator_certificate_expiry_timestamp_seconds > 0) - time()"
+            f" < {CERTIFICATE_LEFT_S}",
+            holds_for="1h",
+            summary="The admission certificate is not renewed",
+            description="The certificate of the admission endpoint ends in {{ $value | humanizeDuration }}, and "
+            "nobody has renewed it.",
+            means="The leader renews the certificate 30 days before its end. Two weeks before it that has failed for "
+            "two weeks. When it ends, the API server refuses every change of the kinds of intops.",
+            noticed="Nothing yet. After the end: no manifest of intops can be applied.",
+            look=(
+                _LOGS,
+                "kubectl -n NAMESPACE get secret intops-admission-tls",
+                "kubectl get validatingwebhookconfigurations",
+            ),
+            act=(
+                (
+                    "The log of the leader says why it cannot write its Secret or its webhook configuration: mostly "
+                    "a right that was taken away."
+                ),
+                "Once that is mended, the leader renews the certificate by itself.",
+            ),
+        ),
+        Alert(
+            name="IntopsOperatorFailing",
+            severity="warning",
+            expression="sum by (namespace)"
+            ' (rate(intops_operator_reconciles_total{result="failed"}[10m]))'
+            " / sum by (namespace) (rate(intops_operator_reconciles_total[10m])) > 0.2",
+            holds_for="15m",
+            summary="The operator cannot bring objects to what they should be",
+            description="{{ $value | humanizePercentage }} of what the operator tries fails, and has for a quarter "
+            "of an hour.",
+            means="Reconciles fail: the API server refuses what the operator writes, is not reached, or the operator "
+            "trips over an object. Each is tried again, with growing pauses.",
+            noticed="Changes of some Flows have no effect, and statuses may be old. Running workers go on.",
+            look=(
+                _LOGS,
+                "kubectl get flows --all-namespaces",
+                "kubectl get events --all-namespaces --field-selector type=Warning",
+            ),
+            act=(
+                "The log names the object and the API server's answer in each failure.",
+                "`forbidden`: the chart's roles were changed; `helm upgrade` brings them back.",
+                "`quota`, or refusals by another admission webhook: their messages say what to change.",
+                (
+                    "`reconcile failed` with the name of an error is a defect: report it with the log. It concerns "
+                    "that one object."
+                ),
+            ),
+        ),
+    ),
+)
