@@ -39,7 +39,7 @@ from intops_core.rules import BY_ID, RULES
 from intops_core.rules.answers import answers_in_time
 from intops_core.rules.classes import class_breaches
 from intops_core.rules.connectors import ConnectorFacts, settings_fit_the_class
-from intops_core.rules.decisions import correction_breaches
+from intops_core.rules.decisions import correction_breaches, early_approval
 from intops_core.rules.exceptions import exception_breaches
 from intops_core.rules.mappings import keeps_its_examples
 from intops_core.rules.models import model_breaches
@@ -59,12 +59,13 @@ def judge(resource: Resource, resources: Resources, *, new: bool = True) -> list
     Args:
         resource: The resource; it need not be among `resources`.
         resources: Everything else that is known.
-        new: Whether it is being made now. What is no longer served is refused only then.
+        new: Whether it is being made now. What is no longer served is refused only then, and so is a
+            decision that is approved already.
     """
     if isinstance(resource.spec, FlowSpec):
         return judge_flow(gather_flow(resource, resources), new=new)
     alone = _alone(resource)
-    return _findings([*alone, *_not_said(alone, _by_kind(resource, resources))], resource.ref)
+    return _findings([*alone, *_not_said(alone, _by_kind(resource, resources, new))], resource.ref)
 
 
 def judge_flow(facts: FlowFacts, *, new: bool = True) -> list[Finding]:
@@ -163,7 +164,7 @@ def _alone_cached(alone: _Alone) -> tuple[Broken, ...]:
     return tuple((SCHEMA, breach) for breach in single_object_breaches(alone.resource))
 
 
-def _by_kind(resource: Resource, resources: Resources) -> Iterator[Broken]:
+def _by_kind(resource: Resource, resources: Resources, new: bool) -> Iterator[Broken]:
     match resource.spec:
         case MappingSpec() as mapping:
             yield from _mapping(mapping, resource.ref.name, "spec", resource, resources)
@@ -176,6 +177,8 @@ def _by_kind(resource: Resource, resources: Resources) -> Iterator[Broken]:
         case PatternSpec() as pattern:
             yield from _pattern(resource, pattern, resources)
         case FlowActionSpec() as action:
+            if new:
+                yield from ((SCHEMA, breach) for breach in early_approval(action))
             flow = resources.get("Flow", resource.ref.namespace, action.flow)
             if flow is not None:
                 yield from ((SCHEMA, b) for b in correction_breaches(action, flow, resources))

@@ -26,6 +26,8 @@ from intops_api.common import (
 from intops_api.kinds import BY_NAME
 from intops_api.names import API_VERSION
 from intops_core.findings import SCHEMA, Finding, Ref, suggestion
+from intops_core.metadata import metadata_as_stored, metadata_breaches
+from intops_core.stored import as_stored
 
 __all__ = ["Ref", "Resource", "Resources", "canonical_json", "content_hash", "parse_resource"]
 
@@ -115,9 +117,7 @@ def parse_resource(raw: dict[str, Any]) -> Resource | list[Finding]:
         raw: The manifest as JSON; `status` is not looked at.
     """
     meta_raw = raw.get("metadata")
-    meta_dict: dict[str, Any] = {}
-    if isinstance(meta_raw, dict):
-        meta_dict = {name: value for name, value in meta_raw.items() if value is not None}
+    meta_dict = metadata_as_stored(meta_raw) if isinstance(meta_raw, dict) else {}
     kind = BY_NAME.get(str(raw.get("kind", "")))
     namespace = str(meta_dict.get("namespace", "")) if kind is None or kind.namespaced else ""
     ref = Ref(str(raw.get("kind", "")), namespace, str(meta_dict.get("name", "")))
@@ -136,11 +136,16 @@ def parse_resource(raw: dict[str, Any]) -> Resource | list[Finding]:
     if not ref.name:
         message = "The object has no name, so nothing can refer to it; write metadata.name."
         findings.append(Finding(SCHEMA, "deny", "metadata.name", message, ref))
+    findings += [
+        Finding(SCHEMA, "deny", breach.path, breach.message, ref)
+        for breach in metadata_breaches(meta_raw if isinstance(meta_raw, dict) else {})
+    ]
     meta = _validated(ObjectMeta, meta_dict, "metadata", ref, findings)
-    spec = _validated(kind.spec, raw.get("spec", {}), "spec", ref, findings)
+    stored = as_stored(raw.get("spec", {}), kind.spec)
+    spec = _validated(kind.spec, stored, "spec", ref, findings)
     if findings or meta is None or spec is None:
         return findings
-    return Resource(ref, meta, spec, raw)
+    return Resource(ref, meta, spec, raw if stored is raw.get("spec") else {**raw, "spec": stored})
 
 
 def field_path(at: str, loc: tuple[int | str, ...]) -> str:
@@ -168,8 +173,9 @@ def _validated(
     model: type[_M], value: Any, at: str, ref: Ref, findings: list[Finding]
 ) -> _M | None:
     try:
-        # by_name is off: manifests have one spelling, the one that the API server knows.
-        return model.model_validate(value, by_alias=True, by_name=model is ObjectMeta)
+        # by_name is off: manifests have one spelling, the one that the API server knows. Strict, as it is:
+        # "1" is no number and "true" is a text.
+        return model.model_validate(value, strict=True, by_alias=True, by_name=model is ObjectMeta)
     except ValidationError as error:
         findings += validation_findings(error, model, at, ref)
         return None
@@ -210,6 +216,8 @@ _TYPE_WORDS: Final = {
     "model_attributes_type": "a map of fields",
 }
 
+_UNQUOTED: Final = frozenset({"int_type", "float_type", "bool_type"})
+
 
 def _sentence(item: dict[str, Any], model: type[BaseModel]) -> str:
     """What one error of pydantic means. Values are not repeated: they may be secrets."""
@@ -223,7 +231,8 @@ def _sentence(item: dict[str, Any], model: type[BaseModel]) -> str:
         known = _known_fields(model, loc[:-1])
         return f"There is no field {subject} here, so it would do nothing.{suggestion(name, known)}"
     if kind in _TYPE_WORDS:
-        return f"{subject} must be {_TYPE_WORDS[kind]}."
+        quoted = kind in _UNQUOTED and isinstance(item.get("input"), str)
+        return f"{subject} must be {_TYPE_WORDS[kind]}{' without quotes' if quoted else ''}."
     if kind == "literal_error":
         return f"{subject} must be one of {context.get('expected', '')}."
     if kind == "string_pattern_mismatch":
@@ -232,6 +241,7 @@ def _sentence(item: dict[str, Any], model: type[BaseModel]) -> str:
     if kind == "value_error":
         return str(context.get("error", item["msg"]))
     words = re.sub(r"^(Input|Value|String|List|Dictionary) ", "", item["msg"])
+    words = words.replace(" after validation", "").removesuffix(", not more")
     return f"{subject} {words}."
 
 

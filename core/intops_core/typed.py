@@ -63,13 +63,15 @@ class Record:
     def schema(self, path: str) -> FieldSchema | None:
         """What is known of one path, or None where the record has no such path.
 
-        A path below a map has the type of its values, a path below `any` or in an open record is
-        `any`, and a path above listed fields is a map of `any`.
+        What is no path leads nowhere. A path below a map has the type of its values, a path below `any`
+        or in an open record is `any`, and a path above listed fields is a map of `any`.
         """
         exact = self.fields.get(path)
         if exact is not None:
             return exact
-        parts = path_parts(path)
+        parts = _parts(path)
+        if not parts:
+            return None
         for length in range(len(parts) - 1, 0, -1):
             above = self.fields.get(join_path(parts[:length]))
             if above is None:
@@ -96,6 +98,14 @@ class Record:
             self.open,
             tuple((name, schema.type, schema.of) for name, schema in self.fields.items()),
         )
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """The segments of a path; none where it is no path, which is told where the fields are judged."""
+    try:
+        return path_parts(path)
+    except ValueError:
+        return ()
 
 
 _ANY: Final = FieldSchema(type="any")
@@ -154,9 +164,11 @@ class _Node:
 def _tree(key: RecordKey) -> _Node:
     root = _Node()
     # Shorter paths first: a declared map or any stays what it is, whatever is listed below it.
-    for path, kind, of in sorted(key[1], key=lambda entry: len(path_parts(entry[0]))):
+    named = [(_parts(path), kind, of) for path, kind, of in key[1]]
+    for parts, kind, of in sorted(named, key=lambda entry: len(entry[0])):
+        if not parts:
+            continue
         node = root
-        parts = path_parts(path)
         for part in parts[:-1]:
             node = node.children.setdefault(part, _Node())
             if node.type != "record":

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from intops_api.kinds import FLOW_ACTION
 from intops_api.plan import FlowPlan
 from intops_core.breaking import Broken, broken_flows
 from intops_core.conformance import judge
@@ -80,7 +81,10 @@ def _plan(flow: Resource, resources: Resources) -> Thought:
 
 
 def told_apart(finding: Finding, cache: Cache) -> Finding:
-    """A reference to something that exists but cannot be read is broken, not missing."""
+    """A reference to something that exists but cannot be read is broken, not missing.
+
+    A decision is let in all the same: the worker runs its last good plan and can be told.
+    """
     missing = finding.missing
     if missing is None or not cache.broken(missing):
         return finding
@@ -88,4 +92,5 @@ def told_apart(finding: Finding, cache: Cache) -> Finding:
     message = (
         f'{missing.kind} "{missing.name}" exists but cannot be used: {first.path}: {first.message}'
     )
-    return replace(finding, missing=None, severity="deny", rule=REFERENCE, message=message)
+    still = missing if finding.ref.kind == FLOW_ACTION.name else None
+    return replace(finding, missing=still, severity="deny", rule=REFERENCE, message=message)

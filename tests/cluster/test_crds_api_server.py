@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import ssl
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -20,6 +15,7 @@ from intops_api.kinds import BY_NAME, KINDS, Kind
 from intops_api.rules import RULES
 from intops_api.schema.crd import crd, flow_action_policy
 from intops_api.schema.generate import crd_file
+from support.cluster.asking import Api, Manifest, api_of
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until
 
@@ -32,54 +28,6 @@ SHIPPED = sorted((TREE / "core" / "intops_core" / "catalog").rglob("*.yaml"))
 NAMESPACE = "crds"
 # The actor of the FlowActions among the examples.
 USER = "alice@example.com"
-
-Manifest = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Api:
-    """The API as one user, one request at a time: kubectl would start a process for each."""
-
-    plane: ControlPlane
-    context: ssl.SSLContext
-    user: str = USER
-
-    def ask(
-        self, method: str, path: str, body: Manifest | None = None, *, patch: bool = False
-    ) -> tuple[int, Manifest]:
-        """The status and the body of an answer."""
-        where = urlsplit(self.plane.server)
-        connection = http.client.HTTPSConnection(where.netloc, context=self.context, timeout=30)
-        kind = "application/merge-patch+json" if patch else "application/json"
-        headers = {
-            "Content-Type": kind,
-            "Impersonate-User": self.user,
-            "Impersonate-Group": "system:masters",
-        }
-        try:
-            connection.request(method, path, json.dumps(body) if body else None, headers)
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
-        finally:
-            connection.close()
-
-    def create(self, manifest: Manifest, *, keep: bool = False) -> tuple[int, str]:
-        """Create an object, by default as a dry run. Returns the status and what was said."""
-        query = "?fieldValidation=Strict" + ("" if keep else "&dryRun=All")
-        status, answer = self.ask("POST", collection(BY_NAME[manifest["kind"]]) + query, manifest)
-        return status, str(answer.get("message", ""))
-
-    def change(self, manifest: Manifest, spec: Manifest) -> tuple[int, str]:
-        """Merge a change into the spec of an object. Returns the status and what was said."""
-        path = f"{collection(BY_NAME[manifest['kind']])}/{manifest['metadata']['name']}"
-        status, answer = self.ask("PATCH", path, {"spec": spec}, patch=True)
-        return status, str(answer.get("message", ""))
-
-
-def collection(kind: Kind) -> str:
-    """The path of all objects of a kind, in the namespace of these tests."""
-    scope = f"namespaces/{NAMESPACE}/" if kind.namespaced else ""
-    return f"/apis/{names.API_VERSION}/{scope}{kind.plural}"
 
 
 def first_of(path: Path) -> Manifest:
@@ -119,16 +67,14 @@ def api(api_server: ControlPlane) -> Iterator[Api]:
         *flow_action_policy(),
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
     )
-    context = ssl.create_default_context(cafile=str(api_server.authority.ca.cert))
-    context.load_cert_chain(api_server.admin.cert, api_server.admin.key)
-    made = Api(api_server, context)
+    made = api_of(api_server, NAMESPACE, USER)
     # An established CRD is served, and a policy enforced, a moment later.
     until(
-        lambda: all(made.ask("GET", collection(kind))[0] == 200 for kind in KINDS),
+        lambda: all(made.ask("GET", made.collection(kind)).status == 200 for kind in KINDS),
         "every kind to be served",
     )
     another = first_of(INVALID / "action-in-another-name.yaml")
-    until(lambda: made.create(another)[0] == 403, "the policy on FlowActions to be enforced")
+    until(lambda: made.create(another).status == 403, "the policy on FlowActions to be enforced")
     yield made
     kubectl.run("delete", "namespace", NAMESPACE, "--wait=false")
 
@@ -157,21 +103,21 @@ def test_an_invalid_example_is_refused_in_the_words_it_announces(api: Api, file:
     """Faults of one object are refused here; faults that need others pass, for admission to find."""
     _, who, text = file.read_text(encoding="utf-8").splitlines()[0].split(": ", 2)
 
-    status, said = api.create(first_of(file))
+    answer = api.create(first_of(file))
 
     if who == "schema":
-        assert status in {400, 403, 422}, said
-        assert text in said
+        assert answer.status in {400, 403, 422}, answer.message
+        assert text in answer.message
     else:
-        assert status == 201, said
+        assert answer.status == 201, answer.message
 
 
 @pytest.mark.parametrize("file", REFUSED, ids=lambda file: file.stem)
 def test_a_corrected_twin_is_accepted(api: Api, file: Path) -> None:
     """The repair that the twin shows is all that was missing."""
-    status, said = api.create(corrected(file.stem))
+    answer = api.create(corrected(file.stem))
 
-    assert status == 201, said
+    assert answer.status == 201, answer.message
 
 
 CHANGES = [
@@ -221,12 +167,12 @@ def test_what_must_not_change_is_refused(
     """A change that would pull the ground from under messages is refused with a way out."""
     number = [one.id for one in CHANGES].index(request.node.callspec.id)
     kept = corrected(example, name=f"kept-{number}")
-    assert api.create(kept, keep=True) == (201, "")
+    assert api.create(kept, keep=True).status == 201
 
-    status, said = api.change(kept, change)
+    answer = api.change(kept, change)
 
-    assert status == 422
-    assert text in said
+    assert answer.status == 422
+    assert text in answer.message
 
 
 def test_every_rule_about_a_change_is_tried() -> None:
@@ -241,15 +187,15 @@ def test_a_suspended_flow_may_move_to_another_pool(api: Api) -> None:
     """The way out that the refusal names is open."""
     flow = corrected("flow-without-owner", name="movable")
     flow["spec"]["suspend"] = True
-    assert api.create(flow, keep=True) == (201, "")
+    assert api.create(flow, keep=True).status == 201
 
-    assert api.change(flow, {"runtime": {"pool": "quiet"}})[0] == 200
-    assert api.change(flow, {"suspend": False})[0] == 200
+    assert api.change(flow, {"runtime": {"pool": "quiet"}}).status == 200
+    assert api.change(flow, {"suspend": False}).status == 200
 
 
 def test_a_new_flow_says_that_it_waits(api: Api) -> None:
     """Before any operator has seen it, a Flow is not ready and says what it waits for."""
-    assert api.create(corrected("flow-without-owner", name="waiting"), keep=True) == (201, "")
+    assert api.create(corrected("flow-without-owner", name="waiting"), keep=True).status == 201
 
     shown = api.plane.kubectl.run("get", "iflow", "waiting", "-n", NAMESPACE)
     head, row = (line.split() for line in shown.splitlines())
@@ -265,7 +211,9 @@ def test_a_new_flow_says_that_it_waits(api: Api) -> None:
 
 def test_a_model_shows_its_newest_edition(api: Api) -> None:
     """`kubectl get` tells which version of a model new Mappings should use."""
-    assert api.create(corrected("model-identity-is-no-field", name="shown"), keep=True) == (201, "")
+    assert (
+        api.create(corrected("model-identity-is-no-field", name="shown"), keep=True).status == 201
+    )
 
     shown = api.plane.kubectl.run("get", "imodel", "shown").splitlines()
 
@@ -275,11 +223,11 @@ def test_a_model_shows_its_newest_edition(api: Api) -> None:
 
 def test_flows_are_found_by_pattern(api: Api) -> None:
     """A field selector answers which Flows follow a Pattern, without reading them all."""
-    assert api.create(corrected("flow-without-owner", name="found"), keep=True) == (201, "")
+    assert api.create(corrected("flow-without-owner", name="found"), keep=True).status == 201
 
-    path = collection(BY_NAME["Flow"]) + "?fieldSelector=spec.pattern%3D"
-    by_its_own = api.ask("GET", path + "event-to-incident")[1]["items"]
-    by_another = api.ask("GET", path + "configuration-sync")[1]["items"]
+    path = api.collection(BY_NAME["Flow"]) + "?fieldSelector=spec.pattern%3D"
+    by_its_own = api.ask("GET", path + "event-to-incident").body["items"]
+    by_another = api.ask("GET", path + "configuration-sync").body["items"]
 
     assert "found" in {one["metadata"]["name"] for one in by_its_own}
     assert by_another == []
@@ -330,10 +278,10 @@ def test_explain_tells_what_a_field_is_for(api: Api) -> None:
 def test_a_decision_is_made_in_ones_own_name(api: Api) -> None:
     """The policy knows who is asking, whatever the object says, cluster administrators included."""
     action = corrected("action-in-another-name")
-    other = Api(api.plane, api.context, user="mallory@example.com")
+    other = replace(api, user="mallory@example.com")
 
-    assert api.create(action)[0] == 201
-    status, said = other.create(action)
+    assert api.create(action).status == 201
+    refused = other.create(action)
 
-    assert status == 403
-    assert "spec.actor is alice@example.com, but you are mallory@example.com" in said
+    assert refused.status == 403
+    assert "spec.actor is alice@example.com, but you are mallory@example.com" in refused.message

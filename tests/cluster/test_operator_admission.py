@@ -26,42 +26,12 @@ from support.operators import (
     namespace,
     operator,
 )
+from support.webhooks import webhook
 
 pytestmark = pytest.mark.cluster
 
 CONFIGURATION = "intops-admission-test"
 SPACE = "admission"
-
-
-def webhook(port: int) -> dict[str, Any]:
-    """The configuration as the chart renders it, but with an address instead of a Service."""
-    kinds = [
-        "connectors", "mappings", "flows", "connectorclasses", "canonicalmodels", "patterns",
-    ]  # fmt: skip
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": CONFIGURATION},
-        "webhooks": [
-            {
-                "name": "validate.intops.io",
-                "clientConfig": {"url": f"https://127.0.0.1:{port}/validate"},
-                "rules": [
-                    {
-                        "apiGroups": ["intops.io"],
-                        "apiVersions": ["*"],
-                        "operations": ["CREATE", "UPDATE"],
-                        "resources": kinds,
-                    }
-                ],
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": SPACE}},
-                "failurePolicy": "Fail",
-                "sideEffects": "None",
-                "timeoutSeconds": 5,
-                "admissionReviewVersions": ["v1"],
-            }
-        ],
-    }
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +50,7 @@ def judged(
     folder = tmp_path_factory.mktemp("admission")
     with operator(api_server, folder, "judge", *flags) as replica:
         kubectl.wait(lambda _: True, "pattern/event-to-incident", what="the catalogue")
-        kubectl.apply(webhook(replica.ports["admission"]))
+        kubectl.apply(webhook(CONFIGURATION, replica.ports["admission"], SPACE))
         kubectl.wait(
             lambda found: bool(found["webhooks"][0]["clientConfig"].get("caBundle")),
             f"validatingwebhookconfiguration/{CONFIGURATION}", what="the authority",
@@ -188,15 +158,20 @@ def test_a_dry_run_is_judged_and_leaves_nothing(
     assert "is refused" in done.stderr
 
 
-def test_a_label_can_be_set_on_anything(judged: tuple[ControlPlane, OperatorProcess]) -> None:
-    """An unchanged spec is not judged again."""
+def test_a_label_is_set_without_asking(judged: tuple[ControlPlane, OperatorProcess]) -> None:
+    """An unchanged spec is not judged again, so a label needs no operator; a changed one is."""
     plane, replica = judged
     apply(plane, SPACE, "connectors.yaml")
     before = replica.metric("intops_operator_admission_reviews_total")
+    spec = json.dumps({"spec": {"limits": {"concurrency": 2}}})
 
     plane.kubectl.run("label", "connector/helpdesk", "-n", SPACE, "tier=gold")
+    labelled = replica.metric("intops_operator_admission_reviews_total")
+    plane.kubectl.run("patch", "connector/helpdesk", "-n", SPACE, "--type=merge", "-p", spec)
+    changed = replica.metric("intops_operator_admission_reviews_total")
 
-    assert replica.metric("intops_operator_admission_reviews_total") > before
+    assert labelled == before
+    assert changed == before + 1
 
 
 def ask(plane: ControlPlane, port: int, method: str, path: str, body: str) -> tuple[int, str]:
@@ -234,20 +209,6 @@ def test_what_is_no_review_is_never_allowed(
     assert "allowed" not in text
 
 
-def test_without_an_operator_nothing_of_ours_is_stored(
-    judged: tuple[ControlPlane, OperatorProcess],
-) -> None:
-    """The endpoint fails closed for our group, and other objects are not touched by it."""
-    plane, replica = judged
-    replica.stop()
-
-    refused = plane.kubectl.try_run("apply", "-f", "-", given=json.dumps(the_flow()))
-    plane.kubectl.run("create", "configmap", "other", "-n", SPACE)
-
-    assert refused.returncode != 0
-    assert "failed calling webhook" in refused.stderr
-
-
 def test_helm_test_proves_that_something_wrong_is_refused(
     judged: tuple[ControlPlane, OperatorProcess],
 ) -> None:
@@ -257,7 +218,8 @@ def test_helm_test_proves_that_something_wrong_is_refused(
     assert (done.returncode, done.stderr) == (0, "")
     assert "COM-10" in done.stdout
     assert "Nothing was stored" in done.stdout
-    assert judged[0].kubectl.get("connectors", "-n", SPACE)["items"] == []
+    stored = judged[0].kubectl.get("connectors", "-n", SPACE)["items"]
+    assert "intops-proof" not in [one["metadata"]["name"] for one in stored]
 
 
 def test_helm_test_fails_where_nobody_asks_the_operator(
@@ -278,3 +240,17 @@ def proof(plane: ControlPlane, space: str) -> subprocess.CompletedProcess[str]:
         f"--namespace={space}", f"--kubeconfig={plane.kubeconfig}",
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_without_an_operator_nothing_of_ours_is_stored(
+    judged: tuple[ControlPlane, OperatorProcess],
+) -> None:
+    """The endpoint fails closed for our group, and other objects are not touched by it."""
+    plane, replica = judged
+    replica.stop()
+
+    refused = plane.kubectl.try_run("apply", "-f", "-", given=json.dumps(the_flow()))
+    plane.kubectl.run("create", "configmap", "other", "-n", SPACE)
+
+    assert refused.returncode != 0
+    assert "failed calling webhook" in refused.stderr

@@ -8,6 +8,7 @@ such as `spec/routes/0/when` to values, where null removes.
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from support.conformance import NAMESPACE, REPOSITORY, Raw, manifests, parsed, r
 EXAMPLES = REPOSITORY / "examples" / "invalid"
 GOLDEN = REPOSITORY / "tests" / "golden" / "wrong"
 WORLD = GOLDEN / "world" / "world.yaml"
+SENTENCES = GOLDEN / "sentences.txt"
 # Refused by a policy of the cluster that knows who asks; nobody else can know.
 NEEDS_THE_USER = frozenset({"action-in-another-name"})
 
@@ -33,6 +35,15 @@ class Wrong:
     name: str
     manifest: Raw
     twin: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The one refusal that people were promised for a wrong manifest."""
+
+    rule: str
+    path: str
+    message: str
 
 
 def wrong_manifests() -> list[Wrong]:
@@ -50,6 +61,22 @@ def world() -> Resources:
     return resources
 
 
+def sentences() -> dict[str, str]:
+    """The text of sentences.txt, by manifest."""
+    parts = re.split(r"^(?=\S+: )", SENTENCES.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {part.partition(": ")[0]: part for part in parts if part}
+
+
+def promises() -> dict[str, Promise]:
+    """sentences.txt as values, by manifest."""
+    found = {}
+    for name, text in sentences().items():
+        head, message = text.rstrip("\n").split("\n  ")
+        rule, path = head.removeprefix(f"{name}: ").split(" ")
+        found[name] = Promise(rule, path, message)
+    return found
+
+
 def denials(raw: Raw, resources: Resources) -> list[Finding]:
     """What `intops validate` refuses a manifest for."""
     resource = parse_resource(copy.deepcopy(raw))
@@ -63,13 +90,13 @@ def _example(file: Path) -> Wrong:
 
 
 def _golden(file: Path) -> Wrong:
-    wrong, correction = yaml.safe_load_all(file.read_text(encoding="utf-8"))
+    _, correction = yaml.safe_load_all(file.read_text(encoding="utf-8"))
     (placed,) = read(file)
     assert placed["metadata"].get("namespace", NAMESPACE) == NAMESPACE
     twin = copy.deepcopy(placed)
     for path, value in correction["fix"].items():
         _put(twin, path, value)
-    assert twin["spec"] != wrong["spec"], file.name
+    assert twin != placed, file.name
     return Wrong(file.stem, placed, twin)
 
 

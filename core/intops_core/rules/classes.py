@@ -274,7 +274,7 @@ def field_breaches(fields: dict[str, FieldSchema], at: str) -> Iterator[Breach]:
         try:
             parts = path_parts(path)
         except ValueError as error:
-            yield Breach(place, str(error))
+            yield Breach(place, f"{error}.")
             continue
         for length in range(1, len(parts)):
             above = ".".join(parts[:length])

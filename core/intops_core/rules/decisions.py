@@ -1,15 +1,22 @@
-"""What a FlowAction is judged by with its Flow: corrections must fit the model of the messages.
+"""What a FlowAction is judged by beyond its shape: when it is made, and with its Flow.
 
-Used by conformance; the worker judges again, with the model of the plan that runs.
+Used by conformance; the worker judges corrections again, with the model of the plan that runs.
 """
 
 from collections.abc import Iterator
 
 from intops_api.flow_action import FlowActionSpec
+from intops_api.rules.flow_rules import APPROVED_TOO_EARLY
 from intops_core.facts import gather_flow
 from intops_core.findings import Breach
 from intops_core.fitting import MisfitError, fit
 from intops_core.resources import Resource, Resources
+
+
+def early_approval(action: FlowActionSpec) -> Iterator[Breach]:
+    """An approval that comes with the decision; in a cluster the policy on FlowActions refuses it first."""
+    if action.approved_by is not None:
+        yield Breach("spec.approvedBy", APPROVED_TOO_EARLY)
 
 
 def correction_breaches(

@@ -23,8 +23,10 @@ from intops_core.expressions import (
     compile_expression,
 )
 from intops_core.findings import Breach
-from intops_core.resources import Resource
+from intops_core.resources import Resource, canonical_json
 
+# What a member of etcd takes at once, unless it is told otherwise.
+_LARGEST: Final = 1536 * 1024
 _SELF: Final = frozenset({"self"})
 _DAYS: Final[dict[type[BaseModel], tuple[str, ...]]] = {
     FlowSpec: ("review_by",),
@@ -46,6 +48,13 @@ def single_object_breaches(resource: Resource) -> Iterator[Breach]:
         if not rule.compares_with_before and not _holds(_program(rule.rule), own):
             yield Breach(path, rule.message)
     yield from _shapes(resource.spec, "spec")
+    size = len(canonical_json(resource.raw.get("spec", {})).encode("utf-8", "surrogatepass"))
+    if size > _LARGEST:
+        words = (
+            f"The object has {size} bytes, and a cluster keeps at most {_LARGEST} of one; shorten its "
+            "longest texts or examples, or divide it."
+        )
+        yield Breach("spec", words)
 
 
 def _shapes(value: object, path: str) -> Iterator[Breach]:

@@ -1,6 +1,6 @@
 """What a Flow and a FlowAction can be judged by alone.
 
-Read by this package only.
+Read by this package and by the policy on FlowActions; by conformance what stands in that policy only.
 """
 
 from collections.abc import Mapping
@@ -117,6 +117,12 @@ _STORE: Final = (
 _METADATA_HOSTS: Final = (
     r"169\\.254\\.|100\\.100\\.100\\.200|168\\.63\\.129\\.16|192\\.0\\.0\\.192|metadata([.:/]|$)|"
     r"[0-9]+([:/]|$)|0x[0-9a-f.x]+([:/]|$)|\\[fe[89ab]|\\[fd00:ec2:|\\[::ffff:"
+)
+
+# No rule of the CRD, which is not told whether an object is being made.
+APPROVED_TOO_EARLY: Final = (
+    "approvedBy is set, but nobody can have approved a decision that is only now being made; "
+    "leave it out, and let another person write it."
 )
 
 APPROVER_IS_ANOTHER: Final = CelRule(

@@ -7,7 +7,7 @@ from typing import Any
 
 from intops_api import names
 from intops_api.kinds import FLOW_ACTION, Column, Kind
-from intops_api.rules.flow_rules import APPROVER_IS_ANOTHER
+from intops_api.rules.flow_rules import APPROVED_TOO_EARLY, APPROVER_IS_ANOTHER
 from intops_api.schema.checker import problems
 from intops_api.schema.structural import Schema, SchemaError, structural
 
@@ -146,10 +146,7 @@ def flow_action_policy() -> list[Manifest]:
                     },
                     {
                         "expression": "request.operation != 'CREATE' || !has(object.spec.approvedBy)",
-                        "message": (
-                            "approvedBy is set, but nobody can have approved a decision that is only "
-                            "now being made; leave it out, and let another person write it."
-                        ),
+                        "message": APPROVED_TOO_EARLY,
                         "reason": "Forbidden",
                     },
                     {

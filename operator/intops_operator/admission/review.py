@@ -76,16 +76,32 @@ def parse_review(review: Any) -> Asked:
     request = review.get("request")
     if not isinstance(request, Mapping) or not isinstance(request.get("uid"), str):
         raise ReviewError("The AdmissionReview has no request with a uid.")
-    kind = request.get("kind") or {}
-    if kind.get("group") != names.GROUP or kind.get("kind") not in BY_NAME:
+    kind = request.get("kind")
+    name = (
+        kind.get("kind") if isinstance(kind, Mapping) and kind.get("group") == names.GROUP else ""
+    )
+    if not isinstance(name, str) or name not in BY_NAME:
         raise ReviewError(f"This endpoint judges kinds of {names.GROUP} only.")
     return Asked(
         uid=request["uid"],
-        kind=kind["kind"],
+        kind=name,
         operation=str(request.get("operation", "")),
-        object=dict(request.get("object") or {}),
-        before=dict(request.get("oldObject") or {}),
+        object=_object(request, "object"),
+        before=_object(request, "oldObject"),
     )
+
+
+def _object(request: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """One object of a review as far as an API server vouches for it; empty where there is none."""
+    found = request.get(field)
+    if found is None:
+        return {}
+    meta = found.get("metadata", {}) if isinstance(found, Mapping) else None
+    if not isinstance(meta, Mapping) or not all(
+        isinstance(meta.get(below) or {}, Mapping) for below in ("labels", "annotations")
+    ):
+        raise ReviewError(f"The {field} of the AdmissionReview is no object of Kubernetes.")
+    return dict(found)
 
 
 def answer_to(asked: Asked, findings: Iterable[Finding]) -> Answer:

@@ -70,7 +70,7 @@ class AdmissionServer:
     async def _validate(self, request: web.Request) -> web.Response:
         try:
             asked = parse_review(json.loads(await request.read()))
-        except ValueError:
+        except (ValueError, RecursionError):
             return web.Response(status=400, text="The body is no JSON.\n")
         except ReviewError as error:
             return web.Response(status=400, text=f"{error}\n")

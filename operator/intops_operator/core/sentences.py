@@ -79,6 +79,6 @@ def numbered(sentences: Sequence[str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a full stop at its end, unless it ends like a sentence already."""
+    """The text with a full stop at its end, unless it ends like a sentence already, be it a quoted one."""
     text = text.strip()
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return text if text.rstrip("\"'").endswith((".", "!", "?")) else f"{text}."

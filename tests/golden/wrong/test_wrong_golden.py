@@ -17,10 +17,9 @@ import pytest
 
 from intops_core.resources import Resources
 from intops_core.rules import RULES
-from support.wrong import Wrong, denials, world, wrong_manifests
+from support.wrong import SENTENCES, Wrong, denials, sentences, world, wrong_manifests
 
 WRONG = wrong_manifests()
-SENTENCES = HERE / "sentences.txt"
 
 each_wrong = pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.name)
 
@@ -35,16 +34,10 @@ def told(wrong: Wrong) -> str:
     return f"{wrong.name}: {''.join(lines)}"
 
 
-def written() -> dict[str, str]:
-    """The text of sentences.txt by manifest."""
-    parts = re.split(r"^(?=\S+: )", SENTENCES.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return {part.partition(": ")[0]: part for part in parts if part}
-
-
 @each_wrong
 def test_a_wrong_manifest_is_refused_in_its_own_sentence(wrong: Wrong) -> None:
     """Rule, field and sentence are those that people were promised."""
-    assert told(wrong) == written()[wrong.name]
+    assert told(wrong) == sentences()[wrong.name]
 
 
 @each_wrong
@@ -84,7 +77,7 @@ def test_every_built_in_rule_refuses_a_wrong_manifest() -> None:
 
 def test_no_sentence_is_left_without_its_manifest() -> None:
     """sentences.txt holds what is judged and nothing else."""
-    assert list(written()) == [wrong.name for wrong in WRONG]
+    assert list(sentences()) == [wrong.name for wrong in WRONG]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A correction in a FlowAction is judged before it is stored: it may hold what nobody may keep."""
+"""A FlowAction is judged before it is stored: its correction may hold what nobody may keep."""
 
 from __future__ import annotations
 
@@ -54,3 +54,24 @@ def test_a_correction_that_does_not_fit_is_denied_with_its_place(resources: Reso
     assert 'severity: it cannot be "awful"; allowed: critical' in value[2]
     assert typo[:2] == ("deny", "spec.patch[1]")
     assert 'Did you mean "title"' in typo[2]
+
+
+def test_a_decision_cannot_be_approved_before_it_is_made(resources: Resources) -> None:
+    """What comes with an approval is a claim of the actor; once it is stored another person may approve."""
+    action = parse_resource(
+        {
+            "kind": "FlowAction",
+            "metadata": {"name": "retry-1", "namespace": NAMESPACE},
+            "spec": {
+                "flow": "alerts-to-helpdesk", "action": "retry", "select": {"messages": ["1"]},
+                "reason": "x", "actor": "alice@example.com", "approvedBy": "bob@example.com",
+            },
+        }
+    )  # fmt: skip
+    assert isinstance(action, Resource), action
+
+    (early,) = judge(action, resources)
+
+    assert (early.severity, early.path) == ("deny", "spec.approvedBy")
+    assert "nobody can have approved" in early.message
+    assert judge(action, resources, new=False) == []

@@ -139,3 +139,13 @@ def test_a_path_below_a_map_has_the_type_of_its_values() -> None:
     assert EVENT.schema("resource") == FieldSchema(type="map", of="any")
     assert EVENT.schema("resource.nod") is None
     assert Record({}, open=True).schema("x.y") == FieldSchema(type="any")
+
+
+def test_a_field_whose_name_is_no_path_hides_nothing_but_itself() -> None:
+    """Its name is refused where the fields are judged; the rest is judged all the same."""
+    record = Record({"state.": FieldSchema(type="string"), "title": FieldSchema(type="string")})
+
+    assert record.schema("state.x.") is None
+    check_expression("object.title", {"object": record})
+    with pytest.raises(ExpressionError, match='Did you mean "title"'):
+        check_expression("object.titel", {"object": record})

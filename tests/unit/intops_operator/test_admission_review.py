@@ -13,6 +13,8 @@ from intops_operator.admission.review import (
     parse_review,
     review_of,
 )
+from intops_operator.cache import Cache
+from intops_operator.planner import told_apart
 
 FLOW = Ref("Flow", "itsm", "f")
 
@@ -106,6 +108,45 @@ def test_a_missing_object_never_denies() -> None:
 
     assert answer.allowed
     assert len(answer.warnings) == 1
+
+
+def test_a_sentence_that_ends_with_an_example_gets_no_second_full_stop() -> None:
+    """What admission says is what `intops validate` says, to the last sign."""
+    message = 'Say more, such as "A page wakes somebody up."'
+    finding = Finding("COM-13", "deny", "spec.fields[0].meaning", message, FLOW)
+
+    answer = answer_to(parse_review(review()), [finding])
+
+    assert answer.message == f'Flow "f" is refused: COM-13: {message} [spec.fields[0].meaning]'
+
+
+def test_a_decision_about_a_flow_that_cannot_be_used_is_let_in_with_a_warning() -> None:
+    """The worker runs its last good plan: what it parked must not wait until the Flow is mended."""
+    cache = Cache()
+    cache.take("Flow", {"metadata": {"name": "f", "namespace": "itsm"}, "spec": {"pattern": 1}})
+    decision, flow = Ref("FlowAction", "itsm", "retry"), Ref("Flow", "itsm", "f")
+    finding = Finding("Reference", "warn", "spec.flow", "No Flow", decision, flow)
+
+    told = told_apart(finding, cache)
+    answer = answer_to(parse_review(review()), [told])
+
+    assert answer.allowed
+    assert 'Flow "f" exists but cannot be used' in answer.warnings[0]
+
+
+def test_a_flow_that_names_what_cannot_be_used_is_refused() -> None:
+    """It is not missing, so nothing that is applied later will mend it."""
+    cache = Cache()
+    broken = {"metadata": {"name": "m", "namespace": "itsm"}, "spec": {"fields": 1}}
+    cache.take("Mapping", broken)
+    finding = Finding(
+        "Reference", "warn", "spec.x", "No Mapping", FLOW, Ref("Mapping", "itsm", "m")
+    )
+
+    answer = answer_to(parse_review(review()), [told_apart(finding, cache)])
+
+    assert not answer.allowed
+    assert 'Mapping "m" exists but cannot be used' in answer.message
 
 
 def test_a_long_warning_is_cut_to_what_the_api_server_takes() -> None:
