@@ -12,11 +12,12 @@ import pytest
 
 from support import provision
 from support.cluster import binaries, onenode, product
+from support.cluster.api import Api
 from support.cluster.controlplane import ControlPlane, home, remove_abandoned
 from support.cluster.onenode import OneNode
 from support.cluster.polling import until
 from support.cluster.services import is_abandoned
-from support.operators import OperatorProcess, ReportServer, namespace, operator
+from support.operators import OperatorProcess, ReportServer, install_kinds, namespace, operator
 
 
 def demand(level: str, request: pytest.FixtureRequest) -> None:
@@ -66,6 +67,20 @@ def node(request: pytest.FixtureRequest) -> Iterator[OneNode]:
 def product_images(node: OneNode) -> dict[str, str]:
     """Images of this tree, imported into the node: plane (`operator`, `worker`) → reference."""
     return product.load_images(node)
+
+
+@pytest.fixture(scope="module")
+def plane(api_server: ControlPlane) -> ControlPlane:
+    """The API server with our kinds and the operator's namespace."""
+    install_kinds(api_server)
+    return api_server
+
+
+@pytest.fixture(scope="module")
+def api(plane: ControlPlane) -> Iterator[Api]:
+    """Requests of the administrator, without a process each."""
+    with Api(plane) as api:
+        yield api
 
 
 @pytest.fixture(scope="module")

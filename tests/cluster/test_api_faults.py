@@ -23,7 +23,7 @@ from support.cluster.api_proxy import KILLS, ApiProxy, Bend, Call, Fault
 from support.cluster.api_story import Story
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import HarnessError, until
-from support.operators import OperatorProcess, ReportServer, install_kinds, operator
+from support.operators import OperatorProcess, ReportServer, operator
 
 pytestmark = pytest.mark.cluster
 
@@ -35,20 +35,6 @@ START_FAULTS = (Fault.NOT_SENT, Fault.NO_ANSWER, Fault.CONFLICT, Fault.TOO_MANY,
                 Fault.KILLED_AFTER)  # fmt: skip
 NUMBERS = itertools.count(1)
 SHIPPED = ("CanonicalModel", "Pattern", "ConnectorClass")
-
-
-@pytest.fixture(scope="module")
-def plane(api_server: ControlPlane) -> ControlPlane:
-    """The API server with our kinds and the operator's namespace."""
-    install_kinds(api_server)
-    return api_server
-
-
-@pytest.fixture(scope="module")
-def api(plane: ControlPlane) -> Iterator[Api]:
-    """The way around the proxy: what people and controllers do is not disturbed."""
-    with Api(plane) as api:
-        yield api
 
 
 class Ward:

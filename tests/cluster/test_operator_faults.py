@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +26,6 @@ from support.operators import (
 pytestmark = pytest.mark.cluster
 
 EDITS = {"short": 40, "full": 1_000}
-
-
-@pytest.fixture(scope="module")
-def plane(api_server: ControlPlane) -> ControlPlane:
-    """The API server with our kinds and the operator's namespace."""
-    install_kinds(api_server)
-    return api_server
-
-
-@pytest.fixture(scope="module")
-def api(plane: ControlPlane) -> Iterator[Api]:
-    """Requests without a process each."""
-    with Api(plane) as api:
-        yield api
 
 
 def life(api: Api, workers: ReportServer, space: str, replica: OperatorProcess) -> Story:

@@ -14,20 +14,12 @@ from support.operators import (
     ReportServer,
     await_condition,
     healthy,
-    install_kinds,
 )
 
 pytestmark = pytest.mark.cluster
 
 CREATED = "_created"
 """Suffix of the client library's own series beside each counter and histogram."""
-
-
-@pytest.fixture(scope="module")
-def plane(api_server: ControlPlane) -> ControlPlane:
-    """The API server with our kinds."""
-    install_kinds(api_server)
-    return api_server
 
 
 def samples(replica: OperatorProcess) -> list[tuple[str, dict[str, str], float]]:

@@ -22,20 +22,12 @@ from support.operators import (
     condition,
     documents,
     healthy,
-    install_kinds,
     namespace,
 )
 
 pytestmark = pytest.mark.cluster
 
 CHILDREN = ("serviceaccount", "configmap", "deployment", "service", "networkpolicy")
-
-
-@pytest.fixture(scope="module")
-def plane(api_server: ControlPlane) -> ControlPlane:
-    """The API server with our kinds and the operator's namespace."""
-    install_kinds(api_server)
-    return api_server
 
 
 def test_a_flow_gets_a_worker_with_its_plan(

@@ -40,6 +40,27 @@ QUICK = (
 """Flags that make a test quick; the defaults are tested by what they mean, not by waiting."""
 
 
+RUNNING: dict[str, Any] = {
+    "phase": "Running",
+    "podIP": "127.0.0.1",
+    "podIPs": [{"ip": "127.0.0.1"}],
+    "startTime": "2026-01-01T00:00:00Z",
+    "conditions": [{"type": "Ready", "status": "True"}],
+    "containerStatuses": [
+        {
+            "name": "worker",
+            "image": "test",
+            "imageID": "",
+            "ready": True,
+            "started": True,
+            "restartCount": 0,
+            "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+        }
+    ],
+}
+"""The status of a pod that kubelet runs, at the address of the report server."""
+
+
 class ReportServer:
     """Answers `/report` for every fake worker with what the test put into `plans`."""
 
@@ -192,27 +213,9 @@ def running_pod(plane: ControlPlane, namespace: str, flow: str) -> str:
         return str(living[0]["metadata"]["name"]) if living else None
 
     name = until(found, f"the pod of Flow {flow}", timeout_s=60, every_s=0.2)
-    status = {
-        "phase": "Running",
-        "podIP": "127.0.0.1",
-        "podIPs": [{"ip": "127.0.0.1"}],
-        "startTime": "2026-01-01T00:00:00Z",
-        "conditions": [{"type": "Ready", "status": "True"}],
-        "containerStatuses": [
-            {
-                "name": "worker",
-                "image": "test",
-                "imageID": "",
-                "ready": True,
-                "started": True,
-                "restartCount": 0,
-                "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
-            }
-        ],
-    }
     kubectl.run(
         "patch", "pod", name, "-n", namespace, "--subresource=status", "--type=merge",
-        "-p", json.dumps({"status": status}),
+        "-p", json.dumps({"status": RUNNING}),
     )  # fmt: skip
     return name
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from support.cluster.api import Api, Manifest
 from support.cluster.polling import until
-from support.operators import CHILD, FLOW, ReportServer, condition, documents, namespace
+from support.operators import CHILD, FLOW, RUNNING, ReportServer, condition, documents, namespace
 
 FILES = ("connectors.yaml", "mappings.yaml", "flow.yaml")
 CHILDREN = ("ServiceAccount", "ConfigMap", "Service", "Deployment", "NetworkPolicy",
@@ -108,7 +108,7 @@ class Story:
             meta = pod["metadata"]
             if not meta.get("deletionTimestamp") and pod["status"].get("phase") != "Running":
                 self._api.try_merge(
-                    "Pod", self.space, meta["name"], {"status": _RUNNING}, subresource="status"
+                    "Pod", self.space, meta["name"], {"status": RUNNING}, subresource="status"
                 )
 
     def _hash(self) -> str | None:
@@ -230,18 +230,3 @@ def _told(item: Manifest) -> dict[str, Any]:
         one["type"]: [one["status"], one["reason"], one["message"]]
         for one in item.get("status", {}).get("conditions", ())
     }
-
-
-_RUNNING = {
-    "phase": "Running",
-    "podIP": "127.0.0.1",
-    "podIPs": [{"ip": "127.0.0.1"}],
-    "startTime": "2026-01-01T00:00:00Z",
-    "conditions": [{"type": "Ready", "status": "True"}],
-    "containerStatuses": [
-        {
-            "name": "worker", "image": "test", "imageID": "", "ready": True, "started": True,
-            "restartCount": 0, "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
-        }
-    ],
-}  # fmt: skip
