@@ -125,13 +125,14 @@ def ward(
 def drawn(
     calls: list[Call], faults: tuple[Fault, ...], few: int, fault_runs: str, seed: int
 ) -> list[tuple[Call, Fault]]:
-    """Each call with each fault, or a sample that has every fault."""
+    """Each call with each fault, or a sample that has every fault, of calls that come in every life."""
     every = [(call, fault) for call in calls for fault in faults]
     if fault_runs == "full":
         return every
     draw = random.Random(seed)
+    certain = [call for call in calls if call.nth == 1]
     return [
-        (draw.choice(calls), faults[number % len(faults)]) for number in range(min(few, len(every)))
+        (draw.choice(certain), faults[number % len(faults)]) for number in range(min(few, len(every)))
     ]
 
 
