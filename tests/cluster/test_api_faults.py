@@ -132,7 +132,8 @@ def drawn(
     draw = random.Random(seed)
     certain = [call for call in calls if call.nth == 1]
     return [
-        (draw.choice(certain), faults[number % len(faults)]) for number in range(min(few, len(every)))
+        (draw.choice(certain), faults[number % len(faults)])
+        for number in range(min(few, len(every)))
     ]
 
 
