@@ -235,8 +235,10 @@ def created(plane: ControlPlane, manifests: list[Manifest]) -> subprocess.Comple
     """What the API server says when it is to take all of them, strictly; nothing is stored."""
     given = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
     return plane.kubectl.try_run(
-        "create", "--dry-run=server", "--validate=strict", "-f", "-", given=given
-    )
+        # Applied, not created: other tests may have left some of it.
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict",
+        "-f", "-", given=given,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
