@@ -4,7 +4,8 @@ The leader's workers call `Reconciler.look` with keys from the queue. Failures n
 running worker: without a new plan the last good one stays in its ConfigMap.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -92,6 +93,15 @@ class Reconciler:
         """The object, or something that it uses, changed: judge it anew at the next look."""
         self._stale.add(ref)
 
+    @contextmanager
+    def _stale_again(self, ref: Ref) -> Iterator[None]:
+        """What fails here leaves the object as outdated as it was: the next look judges it anew."""
+        try:
+            yield
+        except BaseException:
+            self._stale.add(ref)
+            raise
+
     def is_settled(self, flow: Ref) -> bool:
         """Whether nothing is expected to change soon."""
         state = self._flows.get(flow)
@@ -158,7 +168,6 @@ class Reconciler:
     async def _plan(self, ref: Ref) -> FlowState | None:
         """Plan a Flow from what is there now; None if it is not there."""
         tools = self._tools
-        self._stale.discard(ref)
         # A live read: the cache may be older than what led here, and ghosts are never planned.
         live = await tools.cluster.get("Flow", ref.namespace, ref.name)
         if live is None:
@@ -174,7 +183,8 @@ class Reconciler:
             state.findings, state.plan, state.problem = tools.cache.broken(ref), None, None
             return state
         resources = tools.cache.snapshot(ref.namespace)
-        thought = await tools.planner.plan(resource, resources)
+        with self._stale_again(ref):
+            thought = await tools.planner.plan(resource, resources)
         state.findings = tuple(told_apart(f, tools.cache) for f in thought.findings)
         state.pattern_rules = thought.pattern_rules
         state.plan, state.plan_data = thought.plan, thought.data
@@ -303,7 +313,8 @@ class Reconciler:
             found = tools.cache.broken(ref)
             if resource is not None:
                 resources = tools.cache.snapshot(ref.namespace)
-                found = tuple(await tools.planner.judge(resource, resources, new=False))
+                with self._stale_again(ref):
+                    found = tuple(await tools.planner.judge(resource, resources, new=False))
             self._standing[ref] = tuple(told_apart(f, tools.cache) for f in found)
         return self._standing[ref]
 

@@ -23,7 +23,7 @@ from support.cluster.api_proxy import KILLS, ApiProxy, Bend, Call, Fault
 from support.cluster.api_story import Story
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import HarnessError, until
-from support.operators import OperatorProcess, ReportServer, operator
+from support.operators import FLOW, OperatorProcess, ReportServer, operator
 
 pytestmark = pytest.mark.cluster
 
@@ -33,6 +33,11 @@ TRIES = 3
 """How often a call is waited for that not every life has."""
 START_FAULTS = (Fault.NOT_SENT, Fault.NO_ANSWER, Fault.CONFLICT, Fault.TOO_MANY, Fault.FAILED,
                 Fault.KILLED_AFTER)  # fmt: skip
+# The Flow's own read before the plan for its changed Mapping: the change was forgotten with it.
+ONCE_LOST = [
+    (Call("GET", f"/apis/intops.io/v1alpha1/namespaces/NS/flows/{FLOW}", nth), Fault.CONFLICT)
+    for nth in (1, 2)
+]
 NUMBERS = itertools.count(1)
 SHIPPED = ("CanonicalModel", "Pattern", "ConnectorClass")
 
@@ -144,6 +149,7 @@ def test_any_request_in_the_life_of_a_flow_may_go_wrong(
     ward.stand()
     faults = tuple(fault for fault in Fault if fault not in KILLS)
     tries = drawn(ward.calls, faults, SHORT["faults"], fault_runs, seed)
+    tries += [given for given in ONCE_LOST if given not in tries]
 
     def attempt(given: tuple[Call, Fault]) -> int:
         for _ in range(TRIES):
