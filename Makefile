@@ -60,7 +60,8 @@ fault: provision ## The long fault runs, or HOURS=8 of faults at random; reports
 ifdef HOURS
 	@PYTHONPATH=tests $(BIN)/python -m support.soak --hours $(HOURS)
 else
-	@$(BIN)/python -m pytest -q --levels fault --fault-runs full --fault-report build/fault-report.md
+	@$(BIN)/python -m pytest -q --levels fault,cluster --fault-runs full --fault-report build/fault-report.md \
+	  tests/fault tests/cluster/test_api_faults.py tests/cluster/test_operator_faults.py
 endif
 
 reactions: provision ## Measure how each class of errors is answered; writes docs/reference/reactions.*

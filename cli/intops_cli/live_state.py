@@ -9,6 +9,8 @@ from intops_cli.worker_client import Refused, WorkerUnavailable
 from intops_core.findings import Ref
 from intops_core.resources import Resource, Resources, parse_resource
 
+FORBIDDEN = 403
+
 if TYPE_CHECKING:
     from intops_cli.cluster_access import ClusterAccess
 
@@ -46,7 +48,7 @@ def read_live(cluster: "ClusterAccess", refs: Collection[Ref]) -> Live:
             try:
                 raws = cluster.objects(kind)
             except Refused as refused:
-                if not kind.namespaced:
+                if refused.status != FORBIDDEN or not kind.namespaced or not namespaces:
                     raise _unreadable(kind, None, refused) from refused
                 unread.append(
                     f"The {kind.plural} of all namespaces cannot be read with these rights, so only those of "

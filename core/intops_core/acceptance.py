@@ -47,7 +47,7 @@ def acceptances(before: Resources, after: Resources, found: Impact) -> tuple[Acc
         users = graph.dependants(change.ref)
         broken = broken_flows(change.ref, users, before, alone)
         if broken.flows or broken.refusing:
-            accepted = broken.hash in _given(change.ref, before, after)
+            accepted = broken.accepted_by(_given(change.ref, before, after))
             told.append(Acceptance(broken, accepted))
     return tuple(told)
 

@@ -3,7 +3,7 @@
 Pure. The same judgement as `impact`, for one object, with a limit on time.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from intops_api.plan import FlowPlan
@@ -32,6 +32,12 @@ class Broken:
     users: int
     unjudged: int
     hash: str
+    whole: str = ""
+    """The hash that covers every user, whatever there was time to judge."""
+
+    def accepted_by(self, given: Container[str]) -> bool:
+        """Whether one of these hashes accepts it: that which is shown, or that of all users, which covers it."""
+        return self.hash in given or (bool(self.whole) and self.whole in given)
 
     @property
     def refusing(self) -> tuple[Finding, ...]:
@@ -75,7 +81,8 @@ def broken_flows(
     unjudged = max(left, plans.left)
     few = unjudged == 0 and not any(one.severity == "deny" for one in steps)
     covered = [one.flow for one in found] if few else known
-    return Broken(ref, tuple(found), steps, len(known), unjudged, _hash(ref, sides, covered))
+    shown, whole = _hash(ref, sides, covered), _hash(ref, sides, known)
+    return Broken(ref, tuple(found), steps, len(known), unjudged, shown, whole)
 
 
 class _Plans:

@@ -4,7 +4,7 @@ Every replica keeps one. `take` says which objects an event concerns, and nothin
 change nothing we read, such as our own status writes.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,6 +58,7 @@ class Cache:
         self._pods_of: defaultdict[Place, set[Place]] = defaultdict(set)
         self._snapshots: dict[str, tuple[int, Resources]] = {}
         self._gone: dict[str, None] = {}
+        self._numbers: Counter[str] = Counter()
         self._volumes: dict[Ref, int] = {}
 
     # --- what came in -----------------------------------------------------------------
@@ -74,8 +75,14 @@ class Cache:
             concerned = self._take_pod(body, deleted)
         else:
             concerned = self._take_child(kind, body, deleted)
-        metrics.CACHED.labels(kind).set(len(self.known(kind)))
+        metrics.CACHED.labels(kind).set(self._count(kind))
         return concerned
+
+    def _count(self, kind: str) -> int:
+        """How many objects of a kind are cached; asked at every event, so nothing is gone through."""
+        if kind in BY_NAME:
+            return self._numbers[kind]
+        return len(self._pods if kind == "Pod" else self._children[kind])
 
     def take_answer(
         self, kind: str, body: Mapping[str, Any], known: PodFact | ChildFact | None = None
@@ -129,6 +136,7 @@ class Cache:
         if not deleted:
             self._marks[ref] = mark
             self._uids[ref] = str(meta.get("uid", ""))
+            self._numbers[ref.kind] += 1
             self._generations[ref] = int(meta.get("generation") or 0)
             self._remember(ref, raw)
         plans = {ref} | self.graph.dependants(ref) | self.graph.users(ref)
@@ -152,7 +160,8 @@ class Cache:
 
     def _forget(self, ref: Ref) -> None:
         self._marks.pop(ref, None)
-        self._uids.pop(ref, None)
+        if self._uids.pop(ref, None) is not None:
+            self._numbers[ref.kind] -= 1
         self._generations.pop(ref, None)
         self._broken.pop(ref, None)
         self.resources.remove(ref)

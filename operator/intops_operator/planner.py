@@ -44,6 +44,10 @@ class Planner:
         """Start nothing more; a thought that runs is not waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def retire(self) -> None:
+        """Take nothing new, after one thought took too long: those that wait behind it have askers of their own."""
+        self._pool.shutdown(wait=False)
+
     async def plan(self, flow: Resource, resources: Resources) -> Thought:
         """The plan of a Flow and its encoded form."""
         loop = asyncio.get_running_loop()

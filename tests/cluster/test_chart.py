@@ -196,8 +196,8 @@ def test_the_operator_is_closed_but_for_what_it_needs() -> None:
     (workers,) = policy["egress"][2]["to"]
     labels = worker_pod()["metadata"]["labels"]
     assert workers["podSelector"]["matchLabels"].items() <= labels.items()
-    blocks = [to["ipBlock"] for rule in policy["egress"][:2] for to in rule["to"]]
-    assert all(b["except"] for b in blocks if b["cidr"].endswith("/0"))
+    # By port alone: some networks match neither pods nor nodes by address.
+    assert all("to" not in rule for rule in policy["egress"][:2])
 
 
 def test_who_may_scrape_the_operator_can_be_said() -> None:

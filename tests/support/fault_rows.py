@@ -115,6 +115,7 @@ to be true. `make test` runs the short forms, `make fault` the long ones and wri
 safeguard is a control: the same run with the safeguard off must do the harm.
 
 Every run compares ledgers: what senders were told is kept, what the target has done, and what the worker reports.
+Runs of the control plane compare what the operator has made of a Flow with what it makes when nothing is disturbed.
 What follows for messages is in [durability.md](durability.md).
 """
 

@@ -78,6 +78,8 @@ def _delays(facts: FlowFacts) -> Iterator[Breach]:
         known = BY_NAME.get(name)
         if policy.base is None or known is None or not known.takes_numbers:
             continue
+        if name == "conflict":  # its delay is drawn between both, so a longer base is kept
+            continue
         of_systems = [
             class_overrides(system.class_spec.error_policies)
             for system in facts.systems
@@ -111,6 +113,8 @@ def _review_time(facts: FlowFacts) -> Iterator[Breach]:
             f"Reviews are due after {due}, which is longer than the {window} over which the promise is measured: "
             "what waits for a person would never count as late. Set spec.review.dueWithin to a time that the "
             "team can keep, such as 8h.",
+            # A default of the Pattern that does not fit is told, but nobody wrote it.
+            at_most="deny" if facts.written.review.due_within else "warn",
         )
 
 

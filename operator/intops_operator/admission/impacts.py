@@ -37,13 +37,15 @@ class Impacts:
 
     async def answer(self, asked: Asked, deadline: float) -> Answer:
         """Whether the object may change, as far as Flows are concerned; `deadline` is monotonic seconds."""
+        planner = self._planner
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                broken = await self._broken(asked, deadline)
+                broken = await self._broken(asked, deadline, planner)
         except TimeoutError:
             # The thread cannot be stopped; the next object gets a fresh one.
-            self._planner.close()
-            self._planner = Planner("impact")
+            if planner is self._planner:
+                planner.retire()
+                self._planner = Planner("impact")
             return Answer(allowed=True, warnings=(NOT_JUDGED,))
         except Exception as error:  # a defect here must not stop what is sound in itself
             journal.failure("impact not judged", error, kind=asked.kind)
@@ -52,7 +54,7 @@ class Impacts:
             return Answer(allowed=True)
         return told_impact(asked, broken, self._cache.volume)
 
-    async def _broken(self, asked: Asked, deadline: float) -> Broken | None:
+    async def _broken(self, asked: Asked, deadline: float, planner: Planner) -> Broken | None:
         """None where no Flow uses the object."""
         old, new = _resource(asked.kind, asked.before), _resource(asked.kind, asked.object)
         known = new or old
@@ -68,7 +70,7 @@ class Impacts:
         after = self._cache.snapshot(ref.namespace, overlay=new, without=ref)
         now = time.monotonic()
         until = now + (deadline - now) * _SHARE
-        return await self._planner.broken(ref, users, before, after, until=until)
+        return await planner.broken(ref, users, before, after, until=until)
 
     def _side(self, ref: Ref, old: Resource | None, operation: str) -> Resources:
         """As it stands by the API server's own word; the cache may be a moment behind."""

@@ -108,13 +108,15 @@ class AdmissionServer:
 
     async def _itself(self, asked: Asked) -> Answer:
         """What is wrong with the object, whoever uses it."""
+        planner = self._planner
         try:
             async with asyncio.timeout(self._deadline_s):
-                return answer_to(asked, await self._findings(asked))
+                return answer_to(asked, await self._findings(asked, planner))
         except TimeoutError:
             # The thread cannot be stopped; the next object gets a fresh one.
-            self._planner.close()
-            self._planner = Planner("admission")
+            if planner is self._planner:
+                planner.retire()
+                self._planner = Planner("admission")
             text = (
                 f"Judging this {asked.kind} took longer than {self._deadline_s:g} s, so it is "
                 "refused; make its expressions or examples smaller, or try again later."
@@ -125,11 +127,11 @@ class AdmissionServer:
             text = "intops could not judge this object; the operator's log says why."
             return Answer(allowed=False, message=text, code=500)
 
-    async def _findings(self, asked: Asked) -> list[Finding]:
+    async def _findings(self, asked: Asked, planner: Planner) -> list[Finding]:
         parsed = parse_resource(trimmed({**asked.object, "kind": asked.kind}))
         if isinstance(parsed, list):
             return parsed
         resources = self._cache.snapshot(parsed.ref.namespace, overlay=parsed)
         new = asked.operation == "CREATE"
-        findings = await self._planner.judge(parsed, resources, new=new)
+        findings = await planner.judge(parsed, resources, new=new)
         return [told_apart(finding, self._cache) for finding in findings]

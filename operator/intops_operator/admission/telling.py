@@ -40,7 +40,7 @@ def told_impact(asked: Asked, broken: Broken, volume: Volume) -> Answer:
         # The last good plan protects, and GitOps may apply the other half of the change a moment later.
         return Answer(allowed=True, warnings=_warnings(broken, volume))
     given = _annotations(asked).get(names.ANNOTATION_ACCEPT_IMPACT)
-    if given == broken.hash:
+    if given is not None and broken.accepted_by({given}):
         return Answer(
             allowed=True, warnings=(_accepted(broken), *_warnings(broken, volume), *risky)
         )

@@ -7,6 +7,7 @@ version no longer ships.
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from intops_operator.journal import Journal
 
 journal = Journal("catalogue")
 
+_DIGITS = re.compile(r"\d+")
 RETRY_S = 3.0  # admission of this very process may need a moment until it is reachable
 LONGEST_RETRY_S = 60.0  # what would break live Flows waits for a person to accept it
 
@@ -23,7 +25,7 @@ LONGEST_RETRY_S = 60.0  # what would break live Flows waits for a person to acce
 async def apply_catalogue(cluster: Cluster, manifests: Iterable[Mapping[str, Any]]) -> None:
     """Apply all of it, until all of it is applied. A refusal is logged once, and the older object stays."""
     left = [_marked(manifest) for manifest in manifests]
-    told: set[str] = set()
+    told: set[tuple[str, str, str]] = set()
     wait_s = RETRY_S
     while left:
         refused = []
@@ -32,9 +34,15 @@ async def apply_catalogue(cluster: Cluster, manifests: Iterable[Mapping[str, Any
                 await _apply(cluster, manifest)
             except ClusterError as error:
                 refused.append(manifest)
-                if error.message in told:
+                # The sentence has numbers of messages in it, which change at every try.
+                words = (
+                    manifest["kind"],
+                    manifest["metadata"]["name"],
+                    _DIGITS.sub("#", error.message),
+                )
+                if words in told:
                     continue
-                told.add(error.message)
+                told.add(words)
                 journal.warning(
                     "shipped object not applied",
                     kind=manifest["kind"],

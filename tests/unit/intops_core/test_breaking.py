@@ -77,6 +77,23 @@ def test_flows_without_time_are_counted_and_accepted_with_the_rest() -> None:
     assert one.hash == whole.hash  # all of them break
 
 
+def test_who_accepted_it_for_all_users_has_accepted_it_for_those_that_break() -> None:
+    """A first try without time shows the hash of all; a second one finds that only some of them break."""
+
+    def tried(judged: int) -> Broken:
+        left = iter([True] * judged)
+        users = [FLOW, Ref("Flow", NAMESPACE, "second"), Ref("Flow", NAMESPACE, "third")]
+        after = two_flows(("CanonicalModel", "event", no_service))
+        return broken_flows(MODEL, users, two_flows(), after, goes_on=lambda: next(left, False))
+
+    hasty, thorough = tried(0), tried(9)
+
+    assert len(thorough.flows) == 2
+    assert thorough.accepted_by({hasty.hash})
+    assert thorough.accepted_by({thorough.hash})
+    assert not thorough.accepted_by({broken(flows=1).hash})
+
+
 def test_a_change_that_breaks_an_edition_in_use_refuses_although_every_flow_keeps_its_plan() -> (
     None
 ):

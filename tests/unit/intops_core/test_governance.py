@@ -103,8 +103,9 @@ def test_a_promise_can_be_measured(slo: Raw, expected: list[str]) -> None:
         pytest.param({"expired": {"strategy": "review"}}, ["expired.maxAge"], id="no age"),
         pytest.param({"expired": {"maxAge": "1h"}}, ["expired.strategy"], id="age alone"),
         pytest.param({"conflict": {"base": "500ms"}}, [], id="as long as the longest"),
-        pytest.param({"conflict": {"base": "501ms"}}, ["conflict.base"], id="above the default"),
-        pytest.param({"conflict": {"base": "2s", "cap": "3s"}}, [], id="with its own longest"),
+        pytest.param({"conflict": {"base": "2s"}}, [], id="drawn between both, so kept"),
+        pytest.param({"timeout": {"base": "2h"}}, ["timeout.base"], id="above the default"),
+        pytest.param({"timeout": {"base": "2h", "cap": "3h"}}, [], id="with its own longest"),
     ],
 )
 def test_an_error_policy_says_all_that_it_needs(errors: Raw, expected: list[str]) -> None:

@@ -29,3 +29,18 @@ def test_the_rules_of_a_flows_pattern_are_known_with_and_without_a_plan() -> Non
     assert with_plan.data
     assert without.plan is None
     assert "COM-07" in with_plan.pattern_rules & without.pattern_rules
+
+
+async def test_who_waits_behind_a_thought_that_takes_too_long_is_answered_all_the_same() -> None:
+    """A cancelled one would get no answer at all, and the API server would refuse the object without a word."""
+    planner = Planner("test")
+    sound, _ = world()
+    flow = flow_of(sound)
+    first = asyncio.create_task(planner.plan(flow, sound))
+    second = asyncio.create_task(planner.plan(flow, sound))
+    await asyncio.sleep(0)  # both are handed to the thread
+
+    planner.retire()
+
+    assert (await first).plan is not None
+    assert (await second).plan is not None

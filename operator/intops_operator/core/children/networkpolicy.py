@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from intops_operator.core.children.worker import Manifest, Worker, metadata, selector
 
 LINK_LOCAL = "169.254.0.0/16"  # cloud metadata services hand out credentials here
-NODE_LOCAL_DNS = "169.254.20.10/32"  # the documented address of NodeLocal DNSCache, DNS port only
 DEFAULT_PORTS = {"http": 80, "https": 443}
 POSTGRES_PORT = 5432
 
@@ -19,11 +18,9 @@ def network_policy(worker: Worker) -> Manifest:
         {"ipBlock": {"cidr": "0.0.0.0/0", "except": [LINK_LOCAL]}},
         {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10"]}},
     ]
+    # By port alone: some networks match no pod by address, and NodeLocal DNSCache is link-local.
     egress: list[Manifest] = [
-        {
-            "to": [*anywhere, {"ipBlock": {"cidr": NODE_LOCAL_DNS}}],
-            "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
-        }
+        {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
     ]
     ports = egress_ports(worker)
     if ports:
