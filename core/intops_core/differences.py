@@ -94,6 +94,8 @@ def masked(value: Any, name: str, secrets: Collection[str] = ()) -> Any:
         return {key: masked(child, str(key), secrets) for key, child in value.items()}
     if isinstance(value, list):
         return [masked(child, name, secrets) for child in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return MASK if is_credential(name, str(value)) else value
     if not isinstance(value, str):
         return value
     if is_credential(name, value):

@@ -136,7 +136,10 @@ def _field(was: FieldSchema, will: FieldSchema, place: _Place) -> Iterator[RawDe
             yield place.changes("required field with a default added", "required", what)
     yield from _types(was, will, place)
     yield from _values(was, will, place)
-    if was.default != will.default:
+    if was.required and will.required and was.default is not None and will.default is None:
+        # What came without it was filled, and is refused now.
+        yield place.changes("optional became required", "default", "has no default any more")
+    elif was.default != will.default:
         yield place.changes("default changed", "default", "has another default")
     if was.personal and not will.personal:
         yield place.changes("no longer personal", "personal", "is no longer personal")

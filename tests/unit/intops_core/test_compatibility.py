@@ -151,6 +151,17 @@ def test_each_row_of_the_table_is_what_it_says(
     assert graded(Uses()) == [(kind, f"spec.{path}", "compatible")]
 
 
+def test_a_required_field_that_loses_its_default_is_required_anew() -> None:
+    """Records without it were filled, and would be refused."""
+    before = model(fields(lambda f: f["watts"].update(required=True)))
+    after = model(fields(lambda f: f["watts"].update(required=True, default=None)))
+
+    (found,) = compare_models(before, after, Uses(OF_V1))
+
+    assert (found.kind, found.grade) == ("optional became required", "breaking")
+    assert found.path == "spec.versions[0].fields.watts.default"
+
+
 def test_every_row_of_the_table_is_tried() -> None:
     """A row that nobody tries says what it likes."""
     assert {row[0] for row in ROWS} == set(TABLE) == set(DELTA_KINDS)

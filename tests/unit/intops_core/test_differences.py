@@ -61,7 +61,7 @@ def test_what_looks_like_a_credential_or_is_one_is_masked() -> None:
         "config": {
             "queue": "ask hunter22 for it",
             "token": "second",
-            "note": {"password": "third", "user": "agent"},
+            "note": {"password": "third", "user": "agent", "pin": 4, "api_key": 12345678},
             "url": "https://agent:fourth@desk.example.com",
         }
     }
@@ -70,7 +70,9 @@ def test_what_looks_like_a_credential_or_is_one_is_masked() -> None:
     assert told == (
         FieldChange("spec.config.queue", "Incidents", f"ask {MASK} for it"),
         FieldChange("spec.config.token", MASK, MASK),
-        FieldChange("spec.config.note", "x", {"password": MASK, "user": "agent"}),
+        FieldChange(
+            "spec.config.note", "x", {"password": MASK, "user": "agent", "pin": 4, "api_key": MASK}
+        ),
         FieldChange("spec.config.url", None, MASK),
     )
 
