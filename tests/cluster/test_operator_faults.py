@@ -143,7 +143,10 @@ def _edit(api: Api, space: str, draw: random.Random) -> None:
         whose = [{"ownerReferences": None}, {"labels": {"app.kubernetes.io/name": "mine"}}]
     changes: list[dict[str, Any]] = [{"metadata": meta} for meta in whose]
     if kind == "Deployment":
-        changes += [{"spec": {"replicas": draw.randint(0, 3)}}, {"spec": {"paused": True}}]
+        changes += [
+            {"spec": {"replicas": draw.randint(0, 3)}},
+            {"spec": {"progressDeadlineSeconds": 900}},
+        ]
     if kind == "Service":
         changes += [{"spec": {"selector": {"app": "other"}}}]
     if kind == "ConfigMap":
