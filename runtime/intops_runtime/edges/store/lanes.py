@@ -1,6 +1,7 @@
 """Lanes in SQL: which messages may run, what was meant to be sent, what became of it.
 
-Run on the store's own thread. Within one process leases are held in memory by the store.
+Run on the store's own thread. Within one process leases are held in memory by the store. More than 400 lines,
+because reads and writes of one row share its statements and its checksum: apart they could disagree.
 """
 
 import zlib
