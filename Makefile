@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PYTHONPATH := tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test fmt generate lock provision cluster cluster-down bench fault reactions images clean
+.PHONY: help setup demo check test fmt generate lock provision cluster cluster-down bench fault crash-points reactions images clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,9 +60,12 @@ fault: provision ## The long fault runs, or HOURS=8 of faults at random; reports
 ifdef HOURS
 	@PYTHONPATH=tests $(BIN)/python -m support.soak --hours $(HOURS)
 else
-	@$(BIN)/python -m pytest -q --levels fault,cluster --fault-runs full --fault-report build/fault-report.md \
-	  tests/fault tests/cluster/test_api_faults.py tests/cluster/test_operator_faults.py
+	@$(BIN)/python -m pytest -q --levels fault --fault-runs full --fault-report build/fault-report.md
 endif
+
+crash-points: provision ## Every request of the operator goes wrong in every way; hours; report goes to build/
+	@$(BIN)/python -m pytest -q --levels cluster --fault-runs full --fault-report build/crash-points.md \
+	  tests/cluster/test_api_faults.py tests/cluster/test_operator_faults.py
 
 reactions: provision ## Measure how each class of errors is answered; writes docs/reference/reactions.*
 	@$(BIN)/python -m pytest -q --levels fault tests/fault/test_reactions.py \

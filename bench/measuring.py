@@ -25,7 +25,7 @@ from support.runtime.worker_process import WorkerProcess
 EVENTS = int(os.environ.get("INTOPS_BENCH_EVENTS", "8000"))
 ROUNDS = int(os.environ.get("INTOPS_BENCH_ROUNDS", "3"))
 CONNECTIONS = 64
-IN_FLIGHT = 32
+IN_FLIGHT = 64
 TOKEN = "a-token-for-benchmarks"
 
 

@@ -16,7 +16,7 @@ import aiohttp
 import apsw
 from aiohttp import web
 
-IN_FLIGHT = 32
+IN_FLIGHT = 64
 
 
 class Queue:

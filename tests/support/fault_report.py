@@ -1,6 +1,6 @@
 """What a fault run has shown, as a file that a person can read: rows, seconds, seeds and figures.
 
-`--fault-report FILE` of pytest; `make fault` and the soak write it.
+`--fault-report FILE` of pytest; `make fault`, `make crash-points` and the soak write it.
 """
 
 from __future__ import annotations
