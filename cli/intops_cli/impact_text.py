@@ -55,8 +55,8 @@ def _acceptance_sentence(each: Acceptance, *, hashes: bool) -> str:
     if hashes:
         until = f'{ANNOTATION_ACCEPT_IMPACT}: "{each.broken.hash}"'
     return (
-        f"{name}: wherever in the order it is applied it is refused, because it {does}. Annotate it with {until}, or "
-        "change it in two steps."
+        f"{name}: refused, because it {does}, whatever of this change is applied first. Annotate it with {until}, or "
+        "move what uses it before."
     )
 
 
