@@ -144,7 +144,7 @@ OPERATOR_ALERTS: Final = AlertGroup(
             "plan by it. It tries again once a minute.",
             noticed="Flows go on with the older objects. What is new in this version is missing, and a class may not "
             "fit a model that was applied.",
-            look=(_LOGS, "intops get flows --all-namespaces"),
+            look=(_LOGS, "kubectl get flows --all-namespaces"),
             act=(
                 "The log has each refusal once, with the Flows that it would break, and the hash that accepts it.",
                 (
