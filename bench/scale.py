@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import cycle, islice
 from pathlib import Path
 
 from bench.estate import (
@@ -167,11 +168,11 @@ def replanned(plane: ControlPlane, flows: int, before: dict[str, str]) -> float:
     return waited("every Flow to have its new plan", done)
 
 
-async def _reviews(plane: ControlPlane, flows: int) -> list[float]:
-    """Milliseconds of dry runs of a changed Flow, four at a time."""
-    made = [one for one in objects(min(flows, REVIEWS)) if one["kind"] == "Flow"]
+async def _reviews(plane: ControlPlane, flows: int, count: int = REVIEWS) -> list[float]:
+    """Milliseconds of so many dry runs of Flows, four at a time."""
+    made = [one for one in objects(min(flows, count)) if one["kind"] == "Flow"]
     taken: list[float] = []
-    waiting = iter(made * (REVIEWS // len(made)))
+    waiting = iter(islice(cycle(made), count))
 
     async def one(client: Client) -> None:
         for flow in waiting:
@@ -203,7 +204,7 @@ def admission(plane: ControlPlane, replica: OperatorProcess, flows: int) -> None
 
 
 def _is_asked(plane: ControlPlane, replica: OperatorProcess) -> bool:
-    asyncio.run(_reviews(plane, 1))
+    asyncio.run(_reviews(plane, 1, count=1))
     return replica.metric("intops_operator_admission_reviews_total") > 0
 
 
