@@ -6,14 +6,13 @@ kept: a Mapping that was judged to be sound costs a hundred bytes then, not thir
 
 from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
 
 
 class Memo(Generic[_T]):
-    """The results that were asked for last. Safe to use from several threads.
+    """The results that were asked for last. Several threads may ask: each step on the dictionary is whole.
 
     Args:
         most: How many are kept.
@@ -22,17 +21,15 @@ class Memo(Generic[_T]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._known: OrderedDict[str, _T] = OrderedDict()
-        self._lock = Lock()
 
     def get(self, key: str, make: Callable[[], _T]) -> _T:
         """The result for a key; `make` is called where it is not known, at worst by two threads at once."""
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-        made = make()
-        with self._lock:
-            self._known[key] = made
-            while len(self._known) > self._most:
-                self._known.popitem(last=False)
+        try:
+            self._known.move_to_end(key)
+            return self._known[key]
+        except KeyError:  # not known, or dropped by another thread between the two lines
+            made = make()
+        self._known[key] = made
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
         return made
