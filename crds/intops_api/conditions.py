@@ -118,7 +118,7 @@ FLOW_CONDITIONS: dict[ConditionType, ConditionDoc] = {
         False,
         (Reason.HEALTHY,),
         (Reason.DRIFT_DETECTED,),
-        (Reason.PENDING, Reason.NOT_AVAILABLE),
+        (Reason.PENDING, Reason.NO_REPORT),
     ),
     ConditionType.WITHIN_SLO: ConditionDoc(
         "The promise in spec.slo is kept.",

@@ -36,9 +36,17 @@ class Seen:
 _WELL: Final = Seen(
     (
         Verdict(
-            ConditionType.CREDENTIALS_VALID, "True", Reason.VALID, "The credential is accepted."
+            ConditionType.CREDENTIALS_VALID,
+            "True",
+            Reason.VALID,
+            "Every credential is there, and none is refused.",
         ),
-        Verdict(ConditionType.TARGET_REACHABLE, "True", Reason.REACHABLE, "The system answers."),
+        Verdict(
+            ConditionType.TARGET_REACHABLE,
+            "True",
+            Reason.REACHABLE,
+            "It answers, as far as it is asked.",
+        ),
     )
 )
 _STABLE: Final = Verdict(
