@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from intops_api.connector import ConnectorSpec
+from intops_api.connector_class import ClassLimits, ConnectorClassSpec
 from intops_api.flow import FlowSpec
 from intops_api.kinds import Kind
 from intops_api.names import API_VERSION
@@ -19,8 +21,14 @@ from intops_cli.session import Running
 from intops_core.conformance import judge
 from intops_core.graph import references
 from intops_core.resources import Ref, Resource
-from intops_operator.core.delivering import about_connector
-from intops_operator.core.standing import Standing, fold_systems, standing_status
+from intops_operator.core.about import (
+    Seen,
+    about_connector,
+    about_mappings,
+    fold_drift,
+    fold_systems,
+)
+from intops_operator.core.standing import Standing, standing_status
 from intops_operator.core.verdict import Verdict
 
 
@@ -55,7 +63,10 @@ class LocalState:
             spec=found.spec,
             findings=tuple(judge(found, self.project.resources)),
             users=users,
+            exceptions=self._exceptions(found.ref),
             system=self._system(found.ref, users),
+            drift=self._drift(found.ref, users),
+            class_limits=self._class_limits(found),
         )
         return {
             "apiVersion": API_VERSION,
@@ -73,11 +84,30 @@ class LocalState:
         flows = self.project.flows()
         return sum(1 for flow in flows if ref in references(flow))
 
-    def _system(self, ref: Ref, users: int) -> tuple[Verdict, ...]:
+    def _exceptions(self, ref: Ref) -> int:
+        specs = [flow.spec for flow in self.project.flows() if ref in references(flow)]
+        return sum(len(spec.exceptions) for spec in specs if isinstance(spec, FlowSpec))
+
+    def _system(self, ref: Ref, users: int) -> Seen | None:
         if ref.kind != "Connector":
-            return ()
+            return None
         seen = [about_connector(view.facts(self.report), ref.name) for view in self.views]
-        return fold_systems([verdicts for verdicts in seen if verdicts], users)
+        return fold_systems([one for one in seen if one is not None], users)
+
+    def _drift(self, ref: Ref, users: int) -> Verdict | None:
+        if ref.kind != "Mapping":
+            return None
+        names = {flow.ref.name for flow in self.project.flows() if ref in references(flow)}
+        views = (view for view in self.views if view.plan.flow.name in names)
+        seen = [about_mappings(view.facts(self.report)) for view in views]
+        return fold_drift(ref.name, [one for one in seen if one is not None], users)
+
+    def _class_limits(self, found: Resource) -> ClassLimits | None:
+        if not isinstance(found.spec, ConnectorSpec):
+            return None
+        class_ = self.project.resources.get("ConnectorClass", "", found.spec.class_)
+        spec = class_.spec if class_ else None
+        return spec.limits if isinstance(spec, ConnectorClassSpec) else None
 
 
 def local_state(running: Running, report: FlowReport, *, namespace: str) -> LocalState:

@@ -9,16 +9,16 @@ command line may import every plane, so it is the one place that knows all of th
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 from intops_cli import generated, measures
 from intops_cli.__main__ import COMMANDS, command_module, parser
+from intops_cli.error_pages import faults_page, reactions_page
 from intops_cli.exits import MEANINGS
 from intops_cli.measures import Measure
+from intops_cli.pages import page, table
 from intops_cli.project import shipped_resources
 from intops_core.compatibility import TABLE
 from intops_core.error_classes import ERROR_CLASSES, ErrorClass
@@ -30,8 +30,6 @@ from intops_runtime import settings as worker_settings
 
 REFERENCE: Final = Path("docs/reference")
 REACTIONS: Final = REFERENCE / "reactions.yaml"
-
-_NOTE: Final = "<!-- Generated from the code by `make generate`; edit the code instead. -->"
 
 # Defaults that the machine decides: what is true where the pages are made is true nowhere else.
 _DECIDED_THERE: Final = {
@@ -49,7 +47,10 @@ _TYPES: Final = {
 def outputs(root: Path = Path()) -> dict[Path, str]:
     """Every page, by its path below the root, with its text. What was measured is read below the root."""
     measured = root / REACTIONS
-    pages = {REFERENCE / "reactions.md": reactions_page(measured)} if measured.is_file() else {}
+    pages = {}
+    if measured.is_file():
+        pages[REFERENCE / "reactions.md"] = reactions_page(measured)
+        pages[REFERENCE / "faults.md"] = faults_page(measured)
     return pages | {
         REFERENCE / "rules.md": rules_page(),
         REFERENCE / "compatibility.md": compatibility_page(),
@@ -65,21 +66,21 @@ def rules_page() -> str:
     listed = _listed_in()
     heads = ("Id", "Severity", "What must be the case", "Judges", "Exception")
     numbered = [(*_rule(rule), ", ".join(listed.get(rule.id, ()))) for rule in RULES]
-    return _page(
+    return page(
         "Rules",
         "Admission, `intops validate`, `intops run` and the operator judge with the same rules. `deny` "
         "refuses the object, `warn` lets it in with a warning, `audit` is only recorded. A Pattern lists "
         "the rules of its Flows by id, each with the severity that it has there (`deny` if it says none). "
         "`intops explain rule ID` shows one. How they are used stands in [governance](../governance.md).",
         "## Rules of Patterns",
-        _table((*heads, "Listed by"), numbered),
+        table((*heads, "Listed by"), numbered),
         "What judges a Mapping, a ConnectorClass or a Connector holds whether a Pattern lists it or not, because "
         "they belong to no Pattern; so do rules of Flows from which no exception is possible.",
         "An exception is an entry in `spec.exceptions` of a Flow: the id, a reason, who approved it and its last "
         "day. It turns what the rule finds in this Flow into a record (`audit`).",
         "## Rules without a number",
         "They hold for every object, and no Pattern can leave them out.",
-        _table(heads, [_rule(rule) for rule in UNNUMBERED]),
+        table(heads, [_rule(rule) for rule in UNNUMBERED]),
     )
 
 
@@ -109,13 +110,13 @@ def compatibility_page() -> str:
         (kind, f"`{row.used}`", f"`{row.unused}`", f"`{row.step}`", row.why)
         for kind, row in TABLE.items()
     ]
-    return _page(
+    return page(
         "Compatibility of models",
         "What a change of one edition of a CanonicalModel is for live Flows. `breaking` is refused until it is "
         "accepted ([impact.md](../impact.md)), `risky` warns, `compatible` is let in without a word. `used` means "
         "that a Mapping, a route or a class in the plan of a live Flow touches the field; an edition that no live "
         "Flow uses changes freely.",
-        _table(heads, rows),
+        table(heads, rows),
         "`patch` and `minor` stay in the edition. `major` is a new edition (`v2` beside `v1`), served together "
         "with the old one until nothing uses that any more.",
     )
@@ -127,15 +128,15 @@ def error_classes_page() -> str:
         (f"`{found.name}`", found.detection, f"`{found.strategy}`", _numbers(found))
         for found in ERROR_CLASSES
     ]
-    return _page(
+    return page(
         "Error classes",
         f"Every failure falls into exactly one of these {len(ERROR_CLASSES)} classes. The class of a "
         "system tells its own errors first (`spec.errors` of a ConnectorClass), then HTTP and the network "
         "decide. `intops explain error CLASS` shows one; `spec.errors` of a Flow changes its policy. What was "
         "measured of each stands in [reactions.md](reactions.md).",
-        _table(("Class", "How it is told", "By default", "Numbers"), rows),
+        table(("Class", "How it is told", "By default", "Numbers"), rows),
         "## What happens to the message",
-        _table(
+        table(
             ("Class", "What happens"), [(f"`{found.name}`", found.what) for found in ERROR_CLASSES]
         ),
     )
@@ -146,64 +147,19 @@ def _numbers(found: ErrorClass) -> str:
     return ", ".join(f"{name} {value}" for name, value in given.items() if name != "strategy")
 
 
-def reactions_page(measured: Path) -> str:
-    """How a worker reacted to each class of errors, as `make reactions` has measured it."""
-    document = yaml.safe_load(measured.read_text(encoding="utf-8"))
-    found, run = document["reactions"], document["measured"]
-    rows = [(f"`{entry.name}`", *_reaction(found[entry.name])) for entry in ERROR_CLASSES]
-    words = [
-        (f"`{name}`", row["words"] or "nothing: it is over before anybody needs to know")
-        for name, row in found.items()
-    ]
-    return _page(
-        "Reactions to errors, measured",
-        f"Measured on {run['on']} ({run['machine']}; Python {run['python']}) by `make reactions`: a real "
-        "worker with the embedded store, and a desk that answers as each class of errors demands "
-        "(`tests/fault/test_reactions.py`, which also checks every row but the times). What the classes "
-        "mean stands in [error-classes.md](error-classes.md).",
-        "`Attempts` are writes that were begun for the message. The times are those until the worker's "
-        "report, judged as the operator judges it, says so; the operator asks for it every 5 s "
-        "(`--report-interval`). A record that waits for a person waits alone: in each of these runs a "
-        "message of another record was delivered meanwhile, or waited where the connector is held.",
-        _table(
-            ("Class", "What happened", "Attempts", "What waits", "The message is", "The status says it by",
-             "After", "Ended by", "Taken back after"),
-            rows,
-        ),
-        "`bufferPressure` is told from 70 % of the volume's room on (`StoreFilling`, with `Programmed` still True); "
-        "senders are answered more and more slowly from there on, and refused at the reserve.",
-        "## What a person reads",
-        "Conditions stand in the status of the Flow, the rest in `intops review list` and `intops trace`. "
-        "Moments are written TIME here.",
-        _table(("Class", "Words"), words),
-    )  # fmt: skip
-
-
-def _reaction(row: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        row["cause"], str(row["attempts"]), row["scope"], row["ends"],
-        row["said_by"], _seconds(row["said_after_s"]),
-        row["taken_back_by"], _seconds(row["taken_back_after_s"]),
-    )  # fmt: skip
-
-
-def _seconds(found: float | None) -> str:
-    return "" if found is None else f"{found:.1f} s"
-
-
 def metrics_page() -> str:
     """Metrics of worker and operator, as they are called in PromQL."""
     heads = ("Metric", "Type", "Labels", "What it says")
-    return _page(
+    return page(
         "Metrics",
         "Names and labels are API. Neither a payload nor a key is ever a label.",
         "## Worker",
         "At `/metrics` of the operations port (8081). Counters are computed from the store, so they "
         "survive restarts of the worker.",
-        _table(heads, map(_measure, measures.of_worker())),
+        table(heads, map(_measure, measures.of_worker())),
         "## Operator",
         "At `/metrics` of the health port (8080).",
-        _table(heads, map(_measure, measures.of_operator())),
+        table(heads, map(_measure, measures.of_operator())),
     )
 
 
@@ -217,16 +173,16 @@ def flags_page() -> str:
     worker = worker_settings.flags("")
     operator = operator_settings.flags({})
     heads = ("Flag", "Value", "Default", "What it does")
-    return _page(
+    return page(
         "Flags of the servers",
         "The chart sets them in a cluster. A wrong flag ends the program with 2 and a sentence.",
         f"## {worker.prog}",
         worker.description or "",
-        _table(heads, [_server_flag(action) for action in _actions(worker)]),
+        table(heads, [_server_flag(action) for action in _actions(worker)]),
         f"## {operator.prog}",
         operator.description or "",
         operator.epilog or "",
-        _table(heads, [_server_flag(action) for action in _actions(operator)]),
+        table(heads, [_server_flag(action) for action in _actions(operator)]),
     )
 
 
@@ -273,7 +229,7 @@ def cli_page() -> str:
     chosen = next(a for a in top._actions if isinstance(a, argparse._SubParsersAction))
     parts = [
         top.description or "",
-        _table(("Command", "What it does"), [(f"[`intops {n}`](#intops-{n})", _help(n)) for n in COMMANDS]),
+        table(("Command", "What it does"), [(f"[`intops {n}`](#intops-{n})", _help(n)) for n in COMMANDS]),
         *_epilog(top.epilog or ""),
     ]  # fmt: skip
     for name in COMMANDS:
@@ -281,10 +237,10 @@ def cli_page() -> str:
     parts += [
         "## Exit codes",
         "The same for every command, so that scripts can rely on them.",
-        _table(("Code", "Answer"), [(str(code), says) for code, says in MEANINGS.items()]),
+        table(("Code", "Answer"), [(str(code), says) for code, says in MEANINGS.items()]),
         "A command that is ended by Ctrl-C exits with 130, except `intops run`, which ends well by it.",
     ]
-    return _page("The intops command", *parts)
+    return page("The intops command", *parts)
 
 
 def _help(name: str) -> str:
@@ -301,7 +257,7 @@ def _command(of: argparse.ArgumentParser) -> Iterator[str]:
     rows = [
         (f"`{_place(action)}`", _value(action), "", (action.help or "")) for action in places
     ] + [_flag(action) for action in actions if action.option_strings]
-    yield _table(("Argument", "Value", "Default", "What it does"), rows)
+    yield table(("Argument", "Value", "Default", "What it does"), rows)
     yield from _epilog(of.epilog or "")
 
 
@@ -323,20 +279,6 @@ def _epilog(text: str) -> Iterator[str]:
 
 def _sentence(line: str) -> str:
     return line[0].upper() + line[1:].rstrip(".") + "."
-
-
-def _page(title: str, *parts: str) -> str:
-    return "\n\n".join([_NOTE, f"# {title}", *(part for part in parts if part)]) + "\n"
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [_row(headings), _row(["---"] * len(headings)), *(_row(row) for row in rows)]
-    return "\n".join(lines)
-
-
-def _row(cells: Sequence[Any]) -> str:
-    texts = (" ".join(str(cell).split()).replace("|", "\\|") for cell in cells)
-    return "| " + " | ".join(texts) + " |"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

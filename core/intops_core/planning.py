@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from pydantic import ValidationError
 
-from intops_api.connector import ConnectorLimits, ConnectorSpec
+from intops_api.connector import ConnectorSpec
 from intops_api.connector_class import ConnectorClassSpec
 from intops_api.flow import ErrorPolicy, Store
 from intops_api.mapping import MappingBody, MappingSpec
@@ -35,6 +35,7 @@ from intops_core.defaults import engine_settings
 from intops_core.ends import Model
 from intops_core.facts import BoundSystem, FlowFacts, UsedMapping, gather_flow
 from intops_core.findings import REFERENCE, Finding, Ref
+from intops_core.limits import limits_in_use
 from intops_core.memo import Memo
 from intops_core.resources import (
     Resource,
@@ -253,8 +254,7 @@ def _binding(
         resource = resources.get("Mapping", namespace, system.binding.reverse_mapping)
         if resource is not None and isinstance(resource.spec, MappingSpec):
             reverse = blobs.mapping(UsedMapping(resource.ref.name, resource.spec, resource))
-    limits, secret = connector.limits or ConnectorLimits(), connector.credentials
-    known = class_spec.limits
+    limits, secret = limits_in_use(connector.limits, class_spec.limits), connector.credentials
     return PlanBinding(
         role=system.role_name,
         name=system.binding.name,
@@ -266,10 +266,8 @@ def _binding(
         secret_name=secret.secret_name if secret else None,
         secret_dir=secret.secret_name if secret else None,
         ca_dir=connector.tls.ca_secret_name if connector.tls else None,
-        requests_per_second=min(
-            limits.requests_per_second or known.requests_per_second, known.requests_per_second
-        ),
-        concurrency=min(limits.concurrency or known.concurrency, known.concurrency),
+        requests_per_second=limits.requests_per_second,
+        concurrency=limits.concurrency,
         in_=used if direction in ("in", "enrich") else reverse,
         out=used if direction == "out" else reverse if direction == "in" else None,
         mapping_name=system.mapping.name if system.mapping else None,

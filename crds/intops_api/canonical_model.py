@@ -41,3 +41,7 @@ class CanonicalModelStatus(ApiModel):
     """Accepted and Ready."""
     mappings: int | None = None
     """How many Mappings end at this model."""
+    classes: int | None = None
+    """How many ConnectorClasses bring Mappings of their own for it."""
+    patterns: int | None = None
+    """How many Patterns move it."""

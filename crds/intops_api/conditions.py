@@ -1,6 +1,7 @@
 """Condition types and reasons of every kind: one closed, documented list.
 
 The operator writes them, the command line prints them, docs/reference/conditions.md is generated from here.
+What each reason says stands in `reasons`.
 Conditions are positive; a type whose engine is not there yet is Unknown with reason NotAvailable.
 """
 
@@ -11,6 +12,18 @@ from typing import Literal
 from pydantic import Field
 
 from intops_api.common import ApiModel
+from intops_api.reasons import Reason
+
+__all__ = [
+    "FLOW_CONDITIONS",
+    "READY_REASONS_FALSE",
+    "STANDING_CONDITIONS",
+    "Condition",
+    "ConditionDoc",
+    "ConditionType",
+    "Reason",
+    "Status",
+]
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -32,58 +45,6 @@ class ConditionType(StrEnum):
     DELETES_ALLOWED = "DeletesAllowed"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
-
-
-class Reason(StrEnum):
-    """Every reason that a condition may carry."""
-
-    PENDING = "Pending"
-    NOT_AVAILABLE = "NotAvailable"
-    HEALTHY = "Healthy"
-    ACCEPTED = "Accepted"
-    INVALID_SPEC = "InvalidSpec"
-    PATTERN_VIOLATION = "PatternViolation"
-    RESOLVED = "Resolved"
-    REF_NOT_FOUND = "RefNotFound"
-    REF_INVALID = "RefInvalid"
-    PROGRAMMED = "Programmed"
-    APPLYING = "Applying"
-    PLAN_REJECTED = "PlanRejected"
-    WORKER_UNAVAILABLE = "WorkerUnavailable"
-    STORE_FAILED = "StoreFailed"
-    STORE_FULL = "StoreFull"
-    STORE_FILLING = "StoreFilling"
-    QUOTA_EXCEEDED = "QuotaExceeded"
-    VALID = "Valid"
-    SECRET_MISSING = "SecretMissing"
-    AUTH_DENIED = "AuthDenied"
-    ORIGIN_NOT_ALLOWED = "OriginNotAllowed"
-    EXPIRING = "Expiring"
-    REACHABLE = "Reachable"
-    DESTINATION_DOWN = "DestinationDown"
-    TLS_FAILED = "TLSFailed"
-    CLEAR = "Clear"
-    REVIEW_OVERDUE = "ReviewOverdue"
-    SILENT = "Silent"
-    VOLUME_LOW = "VolumeLow"
-    VOLUME_HIGH = "VolumeHigh"
-    LEARNING = "Learning"
-    DRIFT_DETECTED = "DriftDetected"
-    BUDGET_EXHAUSTED = "BudgetExhausted"
-    BUDGET_BURNING = "BudgetBurning"
-    COMPLIANT = "Compliant"
-    REVIEW_DUE = "ReviewDue"
-    REVIEW_TOO_FAR = "ReviewTooFar"
-    EXCEPTION_EXPIRED = "ExceptionExpired"
-    DELETE_GUARD_TRIPPED = "DeleteGuardTripped"
-    BACKLOG_LATE = "BacklogLate"
-    SUSPENDED = "Suspended"
-    NO_REPORT = "NoReport"
-    APPLIED = "Applied"
-    AWAITING_APPROVAL = "AwaitingApproval"
-    REFUSED = "Refused"
-    IN_USE = "InUse"
-    UNUSED = "Unused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +118,7 @@ FLOW_CONDITIONS: dict[ConditionType, ConditionDoc] = {
         False,
         (Reason.HEALTHY,),
         (Reason.DRIFT_DETECTED,),
-        (Reason.PENDING, Reason.NOT_AVAILABLE),
+        (Reason.PENDING, Reason.NO_REPORT),
     ),
     ConditionType.WITHIN_SLO: ConditionDoc(
         "The promise in spec.slo is kept.",
@@ -180,6 +141,53 @@ FLOW_CONDITIONS: dict[ConditionType, ConditionDoc] = {
         (Reason.DELETE_GUARD_TRIPPED,),
         (Reason.PENDING, Reason.NOT_AVAILABLE),
     ),
+}
+
+_ACCEPTED = ConditionDoc(
+    "It is well-formed and keeps the rules of its kind.",
+    True,
+    (Reason.ACCEPTED,),
+    (Reason.INVALID_SPEC,),
+)
+_RESOLVED = ConditionDoc(
+    "Everything it names exists.", True, (Reason.RESOLVED,), (Reason.REF_NOT_FOUND,)
+)
+_NO_FLOW = (Reason.PENDING, Reason.UNUSED)
+_NAMES_NOTHING = {ConditionType.ACCEPTED: _ACCEPTED}
+_NAMES_OTHERS = {ConditionType.ACCEPTED: _ACCEPTED, ConditionType.RESOLVED_REFS: _RESOLVED}
+
+# Of every kind beside Flow and FlowAction. Order matters as above.
+STANDING_CONDITIONS: dict[str, dict[ConditionType, ConditionDoc]] = {
+    "Connector": {
+        **_NAMES_OTHERS,
+        ConditionType.CREDENTIALS_VALID: ConditionDoc(
+            "Every Flow that uses the Connector has its credential, and the system accepts it.",
+            True,
+            (Reason.VALID, Reason.EXPIRING),
+            (Reason.SECRET_MISSING, Reason.AUTH_DENIED, Reason.ORIGIN_NOT_ALLOWED),
+            _NO_FLOW,
+        ),
+        ConditionType.TARGET_REACHABLE: ConditionDoc(
+            "The system answers every Flow that uses the Connector.",
+            True,
+            (Reason.REACHABLE,),
+            (Reason.DESTINATION_DOWN, Reason.TLS_FAILED),
+            _NO_FLOW,
+        ),
+    },
+    "Mapping": {
+        **_NAMES_OTHERS,
+        ConditionType.SCHEMA_STABLE: ConditionDoc(
+            "Payloads look the way the Mapping expects, in every Flow that uses it.",
+            False,
+            (Reason.HEALTHY,),
+            (Reason.DRIFT_DETECTED,),
+            _NO_FLOW,
+        ),
+    },
+    "ConnectorClass": _NAMES_OTHERS,
+    "CanonicalModel": _NAMES_NOTHING,
+    "Pattern": _NAMES_OTHERS,
 }
 
 READY_REASONS_FALSE: tuple[Reason, ...] = (

@@ -76,3 +76,11 @@ class ConnectorStatus(ApiModel):
     """How many Flows use this Connector."""
     host: str | None = None
     """Host of the endpoint."""
+    limits: str | None = None
+    """Limits in use, its own or those of its class, such as `10/s, 4 at once`."""
+    error_class: str | None = None
+    """Class of the error that keeps messages from the system, while one does."""
+    since: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """Since when, as the Flow that saw it first says."""
+    certificate_expires: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When the certificate of the system ends, where a worker has seen it."""

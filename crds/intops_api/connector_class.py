@@ -342,7 +342,7 @@ class ConnectorClassStatus(ApiModel):
     observed_generation: int | None = None
     """Generation that this status describes."""
     conditions: list[Condition] = Field(default_factory=list, max_length=16)
-    """Accepted and Ready."""
+    """Accepted, ResolvedRefs and Ready."""
     connectors: int | None = None
     """How many Connectors are of this class."""
     capabilities: str | None = None

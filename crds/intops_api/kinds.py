@@ -109,9 +109,24 @@ CONNECTOR: Final = Kind(
         Column("Class", ".spec.class", description="Kind of system."),
         _READY,
         _REASON,
+        Column(
+            "Reachable",
+            _condition("TargetReachable", "status"),
+            description="Whether the system answers.",
+        ),
         Column("Flows", ".status.flows", "integer", description="Flows that use it."),
         _AGE,
+        Column(
+            "Credentials",
+            _condition("CredentialsValid", "status"),
+            wide=True,
+            description="Whether they are there and accepted.",
+        ),
         Column("Host", ".status.host", wide=True, description="Host of its endpoint."),
+        Column("Limits", ".status.limits", wide=True, description="Limits in use."),
+        Column("Since", ".status.since", "date", wide=True, description="How long it is wrong."),
+        # Not a date column: those show an age, and this lies ahead.
+        Column("Certificate-Ends", ".status.certificateExpires", wide=True),
         Column("Owner", ".spec.owner.team", wide=True),
         _MESSAGE,
     ),
@@ -131,6 +146,11 @@ MAPPING: Final = Kind(
         _READY,
         _REASON,
         Column("Examples", ".status.examples", description="Examples that hold."),
+        Column(
+            "Stable",
+            _condition("SchemaStable", "status"),
+            description="Whether payloads look as expected.",
+        ),
         Column("Flows", ".status.flows", "integer", description="Flows that use it."),
         _AGE,
         Column("Owner", ".spec.owner.team", wide=True),
@@ -149,6 +169,7 @@ CONNECTOR_CLASS: Final = Kind(
     columns=(
         Column("System", ".spec.displayName", description="Name that people use."),
         _READY,
+        _REASON,
         Column("Offers", ".status.capabilities", description="What can be asked of it."),
         Column("Connectors", ".status.connectors", "integer", description="Connectors of it."),
         _AGE,
@@ -168,8 +189,11 @@ CANONICAL_MODEL: Final = Kind(
         # A column shows one value of a list; versions are listed oldest first.
         Column("Newest", ".spec.versions[-1:].name", description="Its newest edition."),
         _READY,
+        _REASON,
         Column("Mappings", ".status.mappings", "integer", description="Mappings that end here."),
         _AGE,
+        Column("Classes", ".status.classes", "integer", wide=True),
+        Column("Patterns", ".status.patterns", "integer", wide=True),
         _MESSAGE,
     ),
 )
@@ -185,8 +209,10 @@ PATTERN: Final = Kind(
     columns=(
         Column("Engine", ".spec.engine", description="What runs it."),
         _READY,
+        _REASON,
         Column("Flows", ".status.flows", "integer", description="Flows that follow it."),
         Column("Violations", ".status.violations", "integer", description="Flows that break it."),
+        Column("Exceptions", ".status.exceptions", "integer", description="Exceptions from it."),
         _AGE,
         _MESSAGE,
     ),

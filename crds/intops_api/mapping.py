@@ -132,7 +132,7 @@ class MappingStatus(ApiModel):
     observed_generation: int | None = None
     """Generation that this status describes."""
     conditions: list[Condition] = Field(default_factory=list, max_length=16)
-    """Accepted, ResolvedRefs and Ready."""
+    """Accepted, ResolvedRefs, SchemaStable and Ready."""
     flows: int | None = None
     """How many Flows use this Mapping."""
     ends: str | None = None

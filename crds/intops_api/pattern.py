@@ -97,8 +97,10 @@ class PatternStatus(ApiModel):
     observed_generation: int | None = None
     """Generation that this status describes."""
     conditions: list[Condition] = Field(default_factory=list, max_length=16)
-    """Accepted and Ready."""
+    """Accepted, ResolvedRefs and Ready."""
     flows: int | None = None
     """How many Flows follow this Pattern."""
     violations: int | None = None
     """How many Flows break it."""
+    exceptions: int | None = None
+    """How many exceptions from its rules these Flows have."""

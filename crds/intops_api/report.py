@@ -115,6 +115,8 @@ class Finding(ApiModel):
     count: int = 1
     severity: Literal["info", "warning", "critical"] = "info"
     since: str | None = None
+    mapping: str | None = None
+    """Name of the Mapping that it is about, where it is about one."""
 
 
 ShadowResult = Literal["differs", "mends", "drift", "unmapped", "error"]

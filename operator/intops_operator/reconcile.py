@@ -12,23 +12,21 @@ from datetime import UTC, datetime
 from intops_api.conditions import ConditionType, Reason
 from intops_api.flow import FlowSpec
 from intops_api.plan import FlowPlan
-from intops_core.findings import SCHEMA, Finding
+from intops_core.findings import Finding
 from intops_core.resources import Ref, Resource
 from intops_operator.applying import Applied, apply_children, tell_pods
 from intops_operator.cache import Cache
 from intops_operator.core.children.worker import Worker, WorkerSettings, child_name, name_problem
-from intops_operator.core.delivering import about_connector
 from intops_operator.core.facts import FlowFacts, Problem
 from intops_operator.core.flowstatus import flow_status
-from intops_operator.core.judging import judge_flow, split_findings
-from intops_operator.core.standing import Standing, fold_systems, standing_status
-from intops_operator.core.verdict import Verdict
+from intops_operator.core.judging import judge_flow
 from intops_operator.deciding import Deciding
 from intops_operator.edges.cluster import Cluster, ClusterError
 from intops_operator.edges.reports import ReportBook
 from intops_operator.flowgauges import FlowGauges
 from intops_operator.journal import Journal
 from intops_operator.planner import Planner, Thought, told_apart
+from intops_operator.standings import Standings
 from intops_operator.statuswriter import StatusWriter
 from intops_operator.workqueue import WorkQueue
 
@@ -50,8 +48,6 @@ class FlowState:
     settled: bool = False
     awaits: bool = False
     """Whether the worker has been told a decision and has not answered yet."""
-    violates: bool = False
-    systems: dict[str, tuple[Verdict, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +79,20 @@ class Reconciler:
         self._now = now
         self._flows: dict[Ref, FlowState] = {}
         self._gauges = FlowGauges()
-        self._standing: dict[Ref, tuple[Finding, ...]] = {}
         self._stale: set[Ref] = set()
+        self._standings = Standings(
+            tools.cluster, tools.cache, tools.writer, tools.planner, tools.queue, self._now
+        )
         self._deciding = Deciding(
             tools.cluster, tools.cache, tools.book, tools.writer, tools.queue, now
         )
 
     def outdate(self, ref: Ref) -> None:
         """The object, or something that it uses, changed: judge it anew at the next look."""
-        self._stale.add(ref)
+        if ref.kind == "Flow":
+            self._stale.add(ref)
+        else:
+            self._standings.outdate(ref)
 
     @contextmanager
     def _stale_again(self, ref: Ref) -> Iterator[None]:
@@ -114,11 +115,15 @@ class Reconciler:
             ClusterError, NotLeading: It must be tried again.
         """
         if ref.kind == "Flow":
-            await self._look_at_flow(ref)
+            try:
+                await self._look_at_flow(ref)
+            except BaseException:
+                self._standings.unheard(ref)
+                raise
         elif ref.kind == "FlowAction":
-            await self._deciding.look(ref, await self._judged(ref))
+            await self._deciding.look(ref, await self._standings.judged(ref))
         else:
-            await self._look_at_standing(ref)
+            await self._standings.look(ref)
 
     # --- Flows ------------------------------------------------------------------------
 
@@ -223,21 +228,7 @@ class Reconciler:
         programmed = next(c for c in judged.conditions if c.type == ConditionType.PROGRAMMED)
         state.settled = programmed.status == "True" and not state.awaits
         tools.writer.want(ref, flow_status(facts, judged, tools.writer.written(ref)))
-        self._pass_on(ref, state, facts)
-
-    def _pass_on(self, ref: Ref, state: FlowState, facts: FlowFacts) -> None:
-        """Wake what shows this Flow's facts: its Connectors and its Pattern."""
-        own, _, _ = split_findings(facts)
-        violates = any(finding.rule != SCHEMA for finding in own)
-        if violates != state.violates and facts.spec is not None:
-            state.violates = violates
-            self._tools.queue.add(Ref("Pattern", "", facts.spec.pattern), urgent=False)
-        bindings = facts.plan.bindings if facts.plan else []
-        systems = {b.connector: about_connector(facts, b.connector) for b in bindings}
-        for name in systems.keys() | state.systems.keys():
-            if systems.get(name) != state.systems.get(name):
-                self._tools.queue.add(Ref("Connector", ref.namespace, name), urgent=False)
-        state.systems = systems
+        self._standings.hear(ref, facts)
 
     async def _depart(self, ref: Ref) -> None:
         """A Flow is gone: its children go with it, its volume only when it is surely empty."""
@@ -246,6 +237,7 @@ class Reconciler:
         if state is not None:
             self._gauges.forget(ref)
             tools.writer.forget(ref)
+        self._standings.forget(ref)
         self._deciding.forget(ref)
         self._stale.discard(ref)
         claim = tools.cache.child("PersistentVolumeClaim", ref.namespace, child_name(ref.name))
@@ -272,71 +264,6 @@ class Reconciler:
                 flow=ref.name,
                 left=last.left if last else None,
             )
-
-    # --- everything else --------------------------------------------------------------
-
-    async def _look_at_standing(self, ref: Ref) -> None:
-        tools = self._tools
-        if ref not in tools.cache:
-            self._standing.pop(ref, None)
-            self._stale.discard(ref)
-            tools.writer.forget(ref)
-            return
-        if not tools.writer.knows(ref):
-            live = await tools.cluster.get(ref.kind, ref.namespace or None, ref.name)
-            if live is None:
-                return
-            tools.writer.observe(ref, live.get("status"))
-        resource = tools.cache.resource(ref)
-        findings = await self._judged(ref)
-        users = tools.cache.users(ref, _USED_BY[ref.kind])
-        standing = Standing(
-            kind=ref.kind,
-            name=ref.name,
-            generation=tools.cache.generation(ref),
-            now=self._now(),
-            spec=resource.spec if resource else None,
-            findings=findings,
-            users=len(users),
-            violations=sum(1 for user in users if self._violates(user)),
-            system=self._system(ref, users),
-            previous=tools.writer.previous(ref),
-        )
-        tools.writer.want(ref, standing_status(standing))
-
-    async def _judged(self, ref: Ref) -> tuple[Finding, ...]:
-        """What is wrong with an object, judged anew where it or something that it names changed."""
-        tools = self._tools
-        if ref not in self._standing or ref in self._stale:
-            self._stale.discard(ref)
-            resource = tools.cache.resource(ref)
-            found = tools.cache.broken(ref)
-            if resource is not None:
-                resources = tools.cache.snapshot(ref.namespace)
-                with self._stale_again(ref):
-                    found = tuple(await tools.planner.judge(resource, resources, new=False))
-            self._standing[ref] = tuple(told_apart(f, tools.cache) for f in found)
-        return self._standing[ref]
-
-    def _violates(self, flow: Ref) -> bool:
-        state = self._flows.get(flow)
-        return state is not None and state.violates
-
-    def _system(self, ref: Ref, users: list[Ref]) -> tuple[Verdict, ...]:
-        if ref.kind != "Connector":
-            return ()
-        states = (self._flows.get(user) for user in users)
-        seen = [state.systems.get(ref.name, ()) for state in states if state is not None]
-        return fold_systems(seen, len(users))
-
-
-_USED_BY = {
-    "Connector": "Flow",
-    "Mapping": "Flow",
-    "Pattern": "Flow",
-    "ConnectorClass": "Connector",
-    "CanonicalModel": "Mapping",
-}
 
 
 def _spec(resource: Resource) -> FlowSpec:

@@ -12,7 +12,7 @@ from intops_api import names
 from intops_api.conditions import Condition
 from intops_core.resources import Ref
 from intops_operator import metrics
-from intops_operator.core.writing import Bucket, Cause, Keep, Wait, Write, decide
+from intops_operator.core.writing import TURNS, Bucket, Cause, Keep, Turn, Wait, Write, decide, turn
 from intops_operator.edges.cluster import Cluster, ClusterError, NotFound
 from intops_operator.journal import Journal
 
@@ -42,7 +42,7 @@ class StatusWriter:
         self._written_at: dict[Ref, float] = {}
         self._in_doubt: set[Ref] = set()
         self._wanted: dict[Ref, StatusDict] = {}
-        self._lanes: dict[Cause, dict[Ref, None]] = {cause: {} for cause in Cause}
+        self._lanes: dict[Turn, dict[Ref, None]] = {one: {} for one in TURNS}
         self._timers: dict[Ref, asyncio.TimerHandle] = {}
         self._filled = asyncio.Event()
 
@@ -92,7 +92,7 @@ class StatusWriter:
                 return
             case Write(cause):
                 self._wanted[ref] = status
-                self._lanes[cause][ref] = None
+                self._lanes[turn(ref.kind, cause)][ref] = None
                 self._filled.set()
             case Wait(seconds):
                 self._wanted[ref] = status
@@ -125,8 +125,8 @@ class StatusWriter:
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            cause = next((cause for cause in Cause if self._lanes[cause]), None)
-            if cause is None:
+            first = next((one for one in TURNS if self._lanes[one]), None)
+            if first is None:
                 self._filled.clear()
                 await self._filled.wait()
                 continue
@@ -134,7 +134,7 @@ class StatusWriter:
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
                 continue
-            await self._write(next(iter(self._lanes[cause])), cause)
+            await self._write(next(iter(self._lanes[first])), first[0])
 
     async def _write(self, ref: Ref, cause: Cause) -> None:
         status = self._wanted[ref]

@@ -439,9 +439,11 @@ def test_explain_and_tables_read_like_a_page(installed: Installed) -> None:
         "LAST-DELIVERED", "AGE",
     ]  # fmt: skip
     mapping = shown("mappings", "incident-to-helpdesk")
-    assert list(mapping) == ["NAME", "MAPS", "READY", "REASON", "EXAMPLES", "FLOWS", "AGE"]
+    assert list(mapping) == [
+        "NAME", "MAPS", "READY", "REASON", "EXAMPLES", "STABLE", "FLOWS", "AGE",
+    ]  # fmt: skip
     assert mapping["MAPS"] == "incident/v1 → request-tracker/ticket"
     assert (mapping["READY"], mapping["EXAMPLES"], mapping["FLOWS"]) == ("True", "2/2", "1")
     connector = shown("connectors", "helpdesk")
-    assert list(connector) == ["NAME", "CLASS", "READY", "REASON", "FLOWS", "AGE"]
+    assert list(connector) == ["NAME", "CLASS", "READY", "REASON", "REACHABLE", "FLOWS", "AGE"]
     assert (connector["CLASS"], connector["READY"]) == ("request-tracker", "True")

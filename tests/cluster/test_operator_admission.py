@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from support.broken_flows import EIGHT, sound
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until
 from support.operators import (
@@ -125,6 +126,35 @@ def test_a_flow_that_breaks_its_pattern_is_refused_with_every_reason(
     assert "spec.roles.source" in done.stderr
     assert "spec.roles.target" in done.stderr
     assert plane.kubectl.try_run("get", f"flow/{FLOW}", "-n", SPACE).returncode != 0
+
+
+@pytest.mark.parametrize("step", EIGHT)
+def test_a12_a_broken_flow_is_refused_with_its_own_message(
+    judged: tuple[ControlPlane, OperatorProcess], step: str
+) -> None:
+    """The API server itself says which field is wrong and why, and stores nothing."""
+    plane, _ = judged
+    kubectl, broken, manifests = plane.kubectl, EIGHT[step], sound()
+    broken.how(manifests)
+    kubectl.run("delete", "flows,connectors,mappings", "--all", "-n", SPACE)
+    (refused,) = [
+        placed(m)
+        for m in manifests
+        if (m["kind"], m["metadata"]["name"]) == (broken.kind, broken.name)
+    ]
+    rest = [placed(m) if "namespace" in m["metadata"] else m for m in manifests]
+    kubectl.apply(*(m for m in rest if m != refused and m["kind"] != "Flow"))
+    said = [""]
+
+    def is_refused() -> bool:
+        # What the operator has not seen yet, only warns.
+        asked = kubectl.try_run("apply", "--dry-run=server", "-f", "-", given=json.dumps(refused))
+        said[0] = asked.stderr
+        return asked.returncode != 0 and broken.words in asked.stderr
+
+    until(is_refused, f"{step} to be refused", explain=lambda: said[0])
+    assert broken.rule in said[0]
+    assert broken.path in said[0]
 
 
 def test_a_mapping_that_fails_its_own_example_is_refused(

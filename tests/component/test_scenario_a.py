@@ -1,4 +1,4 @@
-"""Steps A5 to A8 of acceptance scenario A, with the simulated Request Tracker as the desk.
+"""Steps A5 to A8 and A12 of acceptance scenario A, with the simulated Request Tracker as the desk.
 
 As a person meets them: `intops run` with the first example, the commands beside it, and the desk's own
 ledger in the end.
@@ -18,8 +18,10 @@ import pytest
 import yaml
 
 from intops_core.catalog import shipped
+from support.broken_flows import EIGHT, sound
 from support.peers.process import wait_until
-from support.runtime.local_run import DESK_TOKEN, EXAMPLE, LocalRun
+from support.runtime.flows import NAMESPACE
+from support.runtime.local_run import DESK_TOKEN, EXAMPLE, LocalRun, intops
 from support.simulators.launcher import HelpdeskSimulator
 
 pytestmark = pytest.mark.component
@@ -238,3 +240,31 @@ def test_a8_a_new_severity_is_decided_once_and_for_all_equal_ones(
         ledger = made(desk, 2)
         assert ledger["duplicates"] == {}
         assert status(run)["SchemaStable"]["status"] == "True"
+
+
+def validated(folder: Path, manifests: list[dict[str, Any]]) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code of `intops validate`, and what it refuses."""
+    (folder / "all.yaml").write_text(yaml.safe_dump_all(manifests), encoding="utf-8")
+    done = intops("validate", str(folder), "-n", NAMESPACE, "-o", "json")
+    findings = json.loads(done.stdout)["findings"]
+    return done.returncode, [found for found in findings if found["severity"] == "deny"]
+
+
+def test_a12_what_is_sound_is_let_in(tmp_path: Path) -> None:
+    """The control of the next: without its fault each of the eight is accepted."""
+    assert validated(tmp_path, sound()) == (0, [])
+
+
+@pytest.mark.parametrize("step", EIGHT)
+def test_a12_a_broken_flow_is_refused_with_its_own_message(step: str, tmp_path: Path) -> None:
+    """One fault, one sentence, with the object and the field that are wrong."""
+    broken, manifests = EIGHT[step], sound()
+    broken.how(manifests)
+
+    code, denied = validated(tmp_path, manifests)
+
+    assert code == 1
+    (found,) = denied
+    assert (found["rule"], found["object"]) == (broken.rule, f"{broken.kind}/{broken.name}")
+    assert found["path"].startswith(broken.path)
+    assert broken.words in found["message"]

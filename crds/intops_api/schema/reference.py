@@ -8,8 +8,16 @@ from typing import Any
 
 from intops_api import names
 from intops_api.common import DURATION, PERCENT
-from intops_api.conditions import FLOW_CONDITIONS, READY_REASONS_FALSE, ConditionDoc, Reason
+from intops_api.conditions import (
+    FLOW_CONDITIONS,
+    READY_REASONS_FALSE,
+    STANDING_CONDITIONS,
+    ConditionDoc,
+    ConditionType,
+    Reason,
+)
 from intops_api.kinds import KINDS, Kind
+from intops_api.reasons import SAYS
 from intops_api.schema.crd import root_schema
 
 GENERATED = "<!-- Generated from crds/intops_api by `make generate`; edit the models instead. -->"
@@ -36,7 +44,7 @@ def index_page() -> str:
         "of them that live in namespaces. References between them are names, never namespaces: "
         "a Flow and everything it names share one namespace, or are cluster-wide.",
         _table(("Kind", "Scope", "Names for kubectl", "What it is"), rows),
-        "What the status of a Flow says: [conditions and reasons](conditions.md).",
+        "What a status says: [conditions and reasons](conditions.md).",
     )
 
 
@@ -72,26 +80,40 @@ def kind_page(kind: Kind) -> str:
 
 
 def conditions_page() -> str:
-    """The page of the condition types and reasons of a Flow."""
-    rows = [
-        (f"`{type_}`", doc.says, _counts(doc), *_reasons(doc))
-        for type_, doc in FLOW_CONDITIONS.items()
-    ]
+    """The page of the condition types and reasons of every kind."""
     ready = ", ".join(f"`{reason}`" for reason in dict.fromkeys(READY_REASONS_FALSE))
-    words = ", ".join(f"`{reason}`" for reason in Reason)
+    others = [
+        part
+        for kind, types in STANDING_CONDITIONS.items()
+        for part in (f"### {kind}", _conditions(types))
+    ]
     return _page(
         "Conditions",
         "Conditions are positive statements: True is good. Each carries one reason from a closed list, "
         "and a message that says what is the case, since when, what was done by itself, what a person "
         "must do, and who owns it. `Reconciling` and `Stalled` are there only while they are true.",
-        _table(("Type", "Says", "Makes Ready False", "True", "False", "Unknown"), rows),
+        "Which fault shows in which of them, and how soon: [faults](faults.md).",
+        "## Flow",
+        _conditions(FLOW_CONDITIONS),
         "`Ready` sums up: it takes the reason of the first condition above that is False and counts, "
         f"and is otherwise `{Reason.HEALTHY}`. When it is False its reason is one of {ready}.",
         "A Flow's `Ready: False` with `BacklogLate` or `TargetReachable: False` is about messages, not "
         "about pods: the worker may run well while the system it writes to does not answer.",
+        "## The other kinds",
+        "They are judged from specs and from the reports of the workers whose Flows use them, never from the "
+        f"status of another object. `Ready` takes the reason of the first condition that is False and counts, "
+        f"and is otherwise `{Reason.IN_USE}`, or `{Reason.UNUSED}` (True too: GitOps waits for a Connector before "
+        "it applies the first Flow of it). What an older version stored and this one would refuse has "
+        f"`Accepted` False with `{Reason.INVALID_SPEC}`; Flows that run keep their last good plan.",
+        *others,
         "## All reasons",
-        words + ".",
+        _table(("Reason", "Says"), [(f"`{reason}`", SAYS[reason]) for reason in Reason]),
     )
+
+
+def _conditions(types: Mapping[ConditionType, ConditionDoc]) -> str:
+    rows = [(f"`{type_}`", doc.says, _counts(doc), *_reasons(doc)) for type_, doc in types.items()]
+    return _table(("Type", "Says", "Makes Ready False", "True", "False", "Unknown"), rows)
 
 
 def _counts(doc: ConditionDoc) -> str:

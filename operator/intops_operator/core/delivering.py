@@ -10,7 +10,7 @@ from typing import Final
 from intops_api.common import Owner
 from intops_api.conditions import ConditionType, Reason
 from intops_api.names import SECRET_ALLOWED_ORIGINS
-from intops_api.report import ConnectorReport
+from intops_api.report import ConnectorReport, Finding
 from intops_operator.core import sentences as say
 from intops_operator.core.facts import Counts, FlowFacts, instant
 from intops_operator.core.verdict import Verdict
@@ -44,7 +44,7 @@ def credentials_valid(facts: FlowFacts, counts: Counts | None) -> Verdict:
     if not facts.reports:
         return _unknown(kind, facts)
     needed = [_as_needed(system) for system in facts.connectors() if system.role != "enricher"]
-    return _credentials(facts, needed, counts)
+    return credentials_of(facts, needed, counts)
 
 
 def _as_needed(system: ConnectorReport) -> ConnectorReport:
@@ -52,9 +52,10 @@ def _as_needed(system: ConnectorReport) -> ConnectorReport:
     return system.model_copy(update={"state": "ok"}) if system.role == "source" else system
 
 
-def _credentials(
+def credentials_of(
     facts: FlowFacts, systems: Sequence[ConnectorReport], counts: Counts | None
 ) -> Verdict:
+    """CredentialsValid, judged from these systems."""
     kind = ConditionType.CREDENTIALS_VALID
     for system in systems:
         found = _credential_trouble(system)
@@ -117,12 +118,13 @@ def target_reachable(facts: FlowFacts, counts: Counts | None) -> Verdict:
     if not facts.reports:
         return _unknown(kind, facts)
     written_to = [system for system in facts.connectors() if _is_written_to(facts, system)]
-    return _reachable(facts, written_to, counts)
+    return reachability_of(facts, written_to, counts)
 
 
-def _reachable(
+def reachability_of(
     facts: FlowFacts, systems: Sequence[ConnectorReport], counts: Counts | None
 ) -> Verdict:
+    """TargetReachable, judged from these systems."""
     kind = ConditionType.TARGET_REACHABLE
     for system in systems:
         if not _is_down(system):
@@ -153,15 +155,9 @@ def _reachable(
     return Verdict(kind, "True", Reason.REACHABLE, "Every system that is written to answers.")
 
 
-def about_connector(facts: FlowFacts, connector: str) -> tuple[Verdict, ...]:
-    """What one Flow's workers say about one Connector; empty if they say nothing of it.
-
-    The sentences hold no counts: a Connector is not written anew with every message.
-    """
-    systems = [system for system in facts.connectors() if system.connector == connector]
-    if not systems:
-        return ()
-    return _credentials(facts, systems, None), _reachable(facts, systems, None)
+def is_in_trouble(system: ConnectorReport) -> bool:
+    """Whether its credential or the system itself keeps requests from it."""
+    return _credential_trouble(system) is not None or _is_down(system)
 
 
 def pausing(facts: FlowFacts) -> str:
@@ -261,21 +257,40 @@ def schema_stable(facts: FlowFacts) -> Verdict:
     kind = ConditionType.SCHEMA_STABLE
     if not facts.reports:
         return _unknown(kind, facts)
+    found = _changes(facts)
+    hurting = [finding for finding in found if finding.severity != "info"]
+    if not hurting:
+        text = "Payloads look the way the Mappings expect."
+        if found:
+            text += f" {found[0].message}"
+        return Verdict(kind, "True", Reason.HEALTHY, text)
+    return _drifted(facts, hurting)
+
+
+def drift_of(facts: FlowFacts) -> dict[str, Verdict]:
+    """SchemaStable of each Mapping whose payloads changed so that it hurts, by its name."""
+    hurting: dict[str, list[Finding]] = {}
+    for finding in _changes(facts):
+        if finding.mapping is not None and finding.severity != "info":
+            hurting.setdefault(finding.mapping, []).append(finding)
+    return {mapping: _drifted(facts, found) for mapping, found in hurting.items()}
+
+
+def _changes(facts: FlowFacts) -> list[Finding]:
+    """What all workers say of changed payloads, each change once, in their order."""
     found = {
         f.message: f
         for plan in facts.reports
         for f in plan.findings
         if f.kind in ("drift", "proposal")
     }
-    hurting = [finding for finding in found.values() if finding.severity != "info"]
-    if not hurting:
-        text = "Payloads look the way the Mappings expect."
-        if found:
-            text += f" {next(iter(found))}"
-        return Verdict(kind, "True", Reason.HEALTHY, text)
+    return list(found.values())
+
+
+def _drifted(facts: FlowFacts, hurting: Sequence[Finding]) -> Verdict:
     first, more = hurting[0], len(hurting) - 1
     others = f"{more} more change{'' if more == 1 else 's'} of payloads." if more else ""
     message = say.tell(
         first.message, waiting=others, owner=facts.plan.owner if facts.plan else None
     )
-    return Verdict(kind, "False", Reason.DRIFT_DETECTED, message)
+    return Verdict(ConditionType.SCHEMA_STABLE, "False", Reason.DRIFT_DETECTED, message)

@@ -14,13 +14,15 @@ from pydantic import BaseModel
 
 from intops_api.canonical_model import CanonicalModelSpec
 from intops_api.common import Owner
-from intops_api.conditions import Condition, ConditionType, Reason
+from intops_api.conditions import STANDING_CONDITIONS, Condition, ConditionType, Reason
 from intops_api.connector import ConnectorSpec
-from intops_api.connector_class import ConnectorClassSpec
+from intops_api.connector_class import ClassLimits, ConnectorClassSpec
 from intops_api.mapping import MappingEnd, MappingSpec
 from intops_api.pattern import PatternSpec
 from intops_core.findings import Finding
+from intops_core.limits import limits_in_use
 from intops_operator.core import sentences as say
+from intops_operator.core.about import Seen
 from intops_operator.core.verdict import Verdict, in_order, stamp
 
 
@@ -36,10 +38,18 @@ class Standing:
     findings: tuple[Finding, ...] = ()
     users: int = 0
     """Flows that use it; for a class its Connectors, for a model its Mappings."""
+    others: Mapping[str, int] = field(default_factory=dict)
+    """How many objects of other kinds use it, by kind."""
     violations: int = 0
     """Of a Pattern: Flows that break it."""
-    system: tuple[Verdict, ...] = ()
-    """Of a Connector: CredentialsValid and TargetReachable as its Flows see them."""
+    exceptions: int = 0
+    """Of a Pattern: exceptions from it that its Flows have."""
+    system: Seen | None = None
+    """Of a Connector: how its system is doing as all its Flows see it."""
+    drift: Verdict | None = None
+    """Of a Mapping: SchemaStable as all its Flows see it."""
+    class_limits: ClassLimits | None = None
+    """Of a Connector: the limits of its class, where that is known."""
     previous: Mapping[str, Condition] = field(default_factory=dict)
 
     @property
@@ -51,11 +61,14 @@ class Standing:
 
 def standing_status(standing: Standing) -> dict[str, Any]:
     """The whole status, ready to be applied."""
+    documented = STANDING_CONDITIONS[standing.kind]
     verdicts = [_accepted(standing)]
-    if standing.kind in {"Connector", "Mapping"}:
+    if ConditionType.RESOLVED_REFS in documented:
         verdicts.append(_resolved(standing))
-    if standing.kind == "Connector":
-        verdicts += standing.system
+    if standing.system is not None:
+        verdicts += standing.system.verdicts
+    if standing.drift is not None:
+        verdicts.append(standing.drift)
     verdicts.append(_ready(standing, verdicts))
     refused = verdicts[0]
     if refused.status == "False":
@@ -107,9 +120,10 @@ def _resolved(standing: Standing) -> Verdict:
 def _ready(standing: Standing, verdicts: Sequence[Verdict]) -> Verdict:
     kind = ConditionType.READY
     for verdict in verdicts:
-        if verdict.status == "False":
+        counts = STANDING_CONDITIONS[standing.kind][verdict.type].counts_for_ready
+        if counts and verdict.status == "False":
             return Verdict(kind, "False", verdict.reason, verdict.message)
-    if standing.users == 0:
+    if standing.users == 0 and not any(standing.others.values()):
         # True all the same: GitOps waits for a Connector before it applies the first Flow of it.
         return Verdict(kind, "True", Reason.UNUSED, "It is well-formed; nothing uses it yet.")
     return Verdict(kind, "True", Reason.IN_USE, "It is well-formed and in use.")
@@ -120,18 +134,47 @@ def _columns(standing: Standing) -> dict[str, Any]:
     spec = standing.spec
     match spec:
         case ConnectorSpec():
-            host = urlsplit(spec.endpoint).hostname if spec.endpoint else None
-            return {"flows": standing.users, **({"host": host} if host else {})}
+            return connector_columns(spec, standing)
         case MappingSpec():
             return {"flows": standing.users, **mapping_columns(spec, standing)}
         case ConnectorClassSpec():
             return {"connectors": standing.users, "capabilities": capabilities(spec)}
         case CanonicalModelSpec():
-            return {"mappings": standing.users}
+            return {
+                "mappings": standing.users,
+                "classes": standing.others.get("ConnectorClass", 0),
+                "patterns": standing.others.get("Pattern", 0),
+            }
         case PatternSpec():
-            return {"flows": standing.users, "violations": standing.violations}
+            return {
+                "flows": standing.users,
+                "violations": standing.violations,
+                "exceptions": standing.exceptions,
+            }
         case _:
             return {}
+
+
+def connector_columns(spec: ConnectorSpec, standing: Standing) -> dict[str, Any]:
+    """Where it is, how hard it is worked, and what keeps messages from it; only what is known."""
+    seen = standing.system
+    columns: dict[str, Any] = {
+        "flows": standing.users,
+        "host": urlsplit(spec.endpoint).hostname if spec.endpoint else None,
+        "limits": limits(spec, standing.class_limits),
+        "errorClass": seen.error_class if seen else None,
+        "since": seen.since if seen else None,
+        "certificateExpires": seen.certificate_expires if seen else None,
+    }
+    return {name: value for name, value in columns.items() if value is not None}
+
+
+def limits(spec: ConnectorSpec, known: ClassLimits | None) -> str | None:
+    """The limits that hold, such as `10/s, 4 at once`; None where the class is not there."""
+    if known is None:
+        return None
+    used = limits_in_use(spec.limits, known)
+    return f"{used.requests_per_second:g}/s, {used.concurrency} at once"
 
 
 def mapping_columns(spec: MappingSpec, standing: Standing) -> dict[str, Any]:
@@ -162,29 +205,3 @@ def end(of: MappingEnd) -> str:
 def capabilities(spec: ConnectorClassSpec) -> str:
     """What a class offers, in one line."""
     return ", ".join([*(["capture"] if spec.capture else []), *sorted(spec.operations)])
-
-
-def fold_systems(seen: Sequence[Sequence[Verdict]], users: int) -> tuple[Verdict, ...]:
-    """What all Flows of a Connector see, as two statements: a False wins, then a True.
-
-    Args:
-        seen: For each Flow its CredentialsValid and TargetReachable about this Connector.
-        users: How many Flows use the Connector.
-    """
-    folded = []
-    for kind in (ConditionType.CREDENTIALS_VALID, ConditionType.TARGET_REACHABLE):
-        found = [verdict for flow in seen for verdict in flow if verdict.type == kind]
-        for status in ("False", "True"):
-            match = next((v for v in found if v.status == status), None)
-            if match is not None:
-                folded.append(match)
-                break
-        else:
-            reason = Reason.PENDING if users else Reason.UNUSED
-            text = (
-                "No worker has reported on it yet."
-                if users
-                else "No Flow uses it, so nobody has tried it."
-            )
-            folded.append(Verdict(kind, "Unknown", reason, text))
-    return tuple(folded)

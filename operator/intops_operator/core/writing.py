@@ -24,6 +24,21 @@ class Cause(StrEnum):
     COUNTERS = "counters"
 
 
+AWAITED: Final = frozenset({"Flow", "FlowAction"})
+"""Kinds that people and GitOps wait for."""
+
+Turn = tuple[Cause, bool]
+"""Why a status is written, and whether it may come after those that are awaited."""
+
+TURNS: Final[tuple[Turn, ...]] = tuple((cause, late) for cause in Cause for late in (False, True))
+"""Who comes first: conditions before numbers, and Flows before what they use."""
+
+
+def turn(kind: str, cause: Cause) -> Turn:
+    """Where the status of an object of this kind stands in line."""
+    return cause, kind not in AWAITED
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """Write now."""

@@ -200,7 +200,7 @@ class DriftWatch:
     def _finding(self, reason: str, words: str, seen: _Seen, severity: Severity) -> Finding:
         return Finding(
             kind="drift", reason=reason, message=words, count=seen.count,
-            severity=severity, since=rfc3339(seen.first_at),
+            severity=severity, since=rfc3339(seen.first_at), mapping=self._mapping,
         )  # fmt: skip
 
 

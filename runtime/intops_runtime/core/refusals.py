@@ -103,7 +103,7 @@ class RefusalWatch:
             )
             yield Finding(
                 kind="drift", reason="FieldDemanded", message=words, count=named.count,
-                severity="critical", since=rfc3339(named.first_at),
+                severity="critical", since=rfc3339(named.first_at), mapping=self._mapping,
             )  # fmt: skip
 
 

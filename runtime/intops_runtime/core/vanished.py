@@ -220,6 +220,7 @@ class VanishedPaths:
         return Finding(
             kind="drift" if heir is None else "proposal", reason="FieldVanished", message=words,
             count=presence.missing, severity="critical" if rule.default is None else "warning",
+            mapping=self._mapping,
         )  # fmt: skip
 
     def _other_path_taken(
@@ -241,7 +242,7 @@ class VanishedPaths:
             )
         return Finding(
             kind="drift" if heir is None else "proposal", reason="FieldVanished", message=words,
-            count=presence.missing, severity="info",
+            count=presence.missing, severity="info", mapping=self._mapping,
         )  # fmt: skip
 
 

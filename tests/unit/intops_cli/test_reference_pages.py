@@ -7,15 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from intops_api.conditions import FLOW_CONDITIONS, READY_REASONS_FALSE
 from intops_cli import generated, reference
 from intops_cli.__main__ import COMMANDS, parser
 from intops_cli.exits import MEANINGS
 from intops_core.error_classes import ERROR_CLASSES
 from intops_core.rules import BY_ID
 from intops_operator import settings as operator_settings
+from intops_operator.core.delivering import WORDS
 from intops_runtime import settings as worker_settings
 from intops_runtime.metrics import METRICS
 
+_NOT_JUDGED = {
+    reason for type_, doc in FLOW_CONDITIONS.items() if type_ in WORDS for reason in doc.when_false
+}
 TREE = Path(__file__).resolve().parents[3]
 
 
@@ -128,3 +133,19 @@ def test_every_class_of_errors_has_a_measured_reaction(pages: dict[str, str]) ->
     for entry in ERROR_CLASSES:
         assert f"| `{entry.name}` |" in first
         assert f"| `{entry.name}` |" in words
+
+
+def test_every_fault_has_a_line_with_what_was_measured_of_it(pages: dict[str, str]) -> None:
+    """A reader finds the condition and the reason of a fault, and how soon it was told."""
+    rows = [line.split(" | ") for line in pages["faults.md"].splitlines() if line.startswith("| ")]
+    told = {(row[1].strip("`"), row[2].strip("`")): row for row in rows if len(row) == 8}
+
+    assert {reason for _, reason in told} >= {
+        reason for reason in READY_REASONS_FALSE if reason not in _NOT_JUDGED
+    }
+    down = told["TargetReachable", "DestinationDown"]
+    assert "Connector" in down[4]
+    assert down[5].startswith("`destinationDown`: ")
+    assert all(cell.strip("| ").endswith(" s") for cell in down[6:])
+    shown = pages["faults.md"]
+    assert all(f"`{entry.name}`" in shown for entry in ERROR_CLASSES)

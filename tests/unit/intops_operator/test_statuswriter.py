@@ -24,6 +24,7 @@ class Server:
 
     def __init__(self) -> None:
         self.arrived: list[dict[str, Any]] = []
+        self.manifests: list[dict[str, Any]] = []
         self.asked = asyncio.Event()
         self.ready = asyncio.Event()
         self.answer = asyncio.Event()
@@ -32,6 +33,7 @@ class Server:
     async def apply_status(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Keep the status, answer when told to."""
         self.arrived.append(manifest["status"])
+        self.manifests.append(manifest)
         self.asked.set()
         if manifest["status"] == status("True"):
             self.ready.set()
@@ -92,3 +94,31 @@ async def test_what_is_wanted_while_the_same_is_under_way_is_written_once() -> N
         for _ in range(20):
             await asyncio.sleep(0)
     assert server.arrived == [status("False")]
+
+
+async def test_flows_come_before_what_they_use_and_verdicts_before_numbers() -> None:
+    """One outage changes a thousand statuses; people wait for those of Flows."""
+    server = Server()
+    server.answer.set()
+    writer = StatusWriter(cast(Cluster, server), rate=1000, burst=1000, counters_interval_s=0)
+    wanted = {
+        Ref("Connector", "itsm", "desk"): {**status("True"), "flows": 1},
+        Ref("Connector", "itsm", "mail"): status("False"),
+        Ref("Flow", "itsm", "numbers"): {**status("True"), "done": 1},
+        Ref("Flow", "itsm", "verdict"): status("False"),
+    }
+    for ref, found in wanted.items():
+        writer.observe(ref, status("True"))
+        writer.want(ref, found)
+    running = asyncio.create_task(writer.run())
+    async with asyncio.timeout(10):
+        while len(server.arrived) < len(wanted):
+            server.asked.clear()
+            await server.asked.wait()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+    assert [manifest["metadata"]["name"] for manifest in server.manifests] == [
+        "verdict", "mail", "numbers", "desk",
+    ]  # fmt: skip
