@@ -98,6 +98,7 @@ class Leading:
             rate=settings.status_rate,
             burst=settings.status_burst,
             counters_interval_s=settings.counters_interval_s,
+            instance=settings.identity,
         )
         reconciler = Reconciler(
             Tools(self._cluster, self._cache, book, writer, planner, queue),

@@ -1,4 +1,4 @@
-"""Write statuses: the most important first, at a bounded rate, and only what changed.
+"""Write statuses: the most important first, at a bounded rate, and only what changed; after them their Events.
 
 The reconciler hands over what a status should be; the leader runs the loop.
 """
@@ -7,6 +7,7 @@ import asyncio
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -15,8 +16,9 @@ from intops_api import names
 from intops_api.conditions import Condition
 from intops_core.resources import Ref
 from intops_operator import metrics
+from intops_operator.core.happenings import happening
 from intops_operator.core.writing import TURNS, Bucket, Cause, Keep, Turn, Wait, Write, decide, turn
-from intops_operator.edges.cluster import Cluster, ClusterError, NotFound
+from intops_operator.edges.cluster import Cluster, ClusterError, Manifest, NotFound
 from intops_operator.journal import Journal
 
 journal = Journal("status")
@@ -35,9 +37,15 @@ class StatusWriter:
         rate: float,
         burst: int,
         counters_interval_s: float,
+        instance: str = "",
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`instance` is the name of this replica, which its Events bear."""
         self._cluster = cluster
+        self._instance = instance
+        self._now = now
+        self._events: dict[Ref, Manifest] = {}
         self._clock = clock
         self._bucket = Bucket(rate, burst, clock())
         self._interval_s = counters_interval_s
@@ -75,6 +83,7 @@ class StatusWriter:
     def forget(self, ref: Ref) -> None:
         """The object is gone."""
         self._drop(ref)
+        self._events.pop(ref, None)
         self._written.pop(ref, None)
         self._written_at.pop(ref, None)
         self._in_doubt.discard(ref)
@@ -130,7 +139,7 @@ class StatusWriter:
         """Write until cancelled."""
         while True:
             first = next((one for one in TURNS if self._lanes[one]), None)
-            if first is None:
+            if first is None and not self._events:
                 self._filled.clear()
                 await self._filled.wait()
                 continue
@@ -138,7 +147,10 @@ class StatusWriter:
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
                 continue
-            await self._write(next(iter(self._lanes[first])), first[0])
+            if first is not None:
+                await self._write(next(iter(self._lanes[first])), first[0])
+            else:
+                await self._tell(self._events.pop(next(iter(self._events))))
 
     async def _write(self, ref: Ref, cause: Cause) -> None:
         status = self._wanted[ref]
@@ -152,7 +164,7 @@ class StatusWriter:
         }
         self._in_doubt.add(ref)
         try:
-            await self._cluster.apply_status(manifest)
+            answer = await self._cluster.apply_status(manifest)
         except NotFound:
             self.forget(ref)
             return
@@ -166,12 +178,29 @@ class StatusWriter:
                 self._again(ref, RETRY_S)
             return
         self._in_doubt.discard(ref)
+        uid = str(answer["metadata"].get("uid", ""))
+        before = self.written(ref)
+        event = happening(ref, uid, before, status, self._now(), self._instance)
+        if event is not None:
+            # Of several changes the last one is told: it is the one that still holds.
+            self._events[ref] = event
         self._written[ref] = _packed(status)
         self._written_at[ref] = self._clock()
         metrics.STATUS_WRITES.labels(ref.kind, cause.value).inc()
         newer = self._wanted.get(ref)
         if newer is not None:
             self.want(ref, newer)
+
+    async def _tell(self, event: Manifest) -> None:
+        """Write one Event; the status says the same, so one that is refused is not tried again."""
+        try:
+            await self._cluster.create(event)
+        except ClusterError as error:
+            regarding = event["regarding"]
+            journal.warning(
+                "event not written", kind=regarding["kind"], namespace=event["metadata"]["namespace"],
+                name=regarding["name"], error=error.message,
+            )  # fmt: skip
 
 
 def _packed(status: StatusDict) -> bytes:

@@ -98,6 +98,11 @@ class Polling:
         return {name: poll.target.gate for name, poll in self._polls.items()}
 
     @property
+    def certificates(self) -> dict[str, float | None]:
+        """When the certificates of the sources end, by name."""
+        return {name: poll.target.certificate_ends for name, poll in self._polls.items()}
+
+    @property
     def reports(self) -> list[PollReport]:
         """What asking has found, source by source."""
         return [poll.counts.report() for poll in self._polls.values()]

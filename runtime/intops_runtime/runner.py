@@ -127,6 +127,12 @@ class PlanRunner:
         return {**self.polling.gates, **{name: t.gate for name, t in self._systems.all().items()}}
 
     @property
+    def certificates(self) -> dict[str, float | None]:
+        """When certificates end that systems have shown (epoch seconds), by the name of the binding."""
+        others = {name: t.certificate_ends for name, t in self._systems.all().items()}
+        return {**self.polling.certificates, **others}
+
+    @property
     def trials(self) -> list[Trial]:
         """Mappings on trial, with what they would have made of the messages."""
         return self._intake.shadows.trials

@@ -106,6 +106,11 @@ class Target:
         """Whether and why the way is closed."""
         return self._gate
 
+    @property
+    def certificate_ends(self) -> float | None:
+        """When the certificate ends that the system has shown, epoch seconds; None if it has shown none."""
+        return self._outbound.certificate_ends
+
     def set_gate(self, gate: Gate) -> None:
         """Change the gate; tell the scheduler, and whether a closed way is open again."""
         before, self._gate = self._gate.state, gate

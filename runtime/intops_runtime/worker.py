@@ -346,6 +346,7 @@ class Worker:
             [trial.report() for trial in runner.trials],
             [enricher.report() for enricher in runner.enrichers.values()],
             runner.polling.reports,
+            runner.certificates,
         )
 
     def _not_ready(self) -> str | None:

@@ -69,6 +69,17 @@ class Scene:
         """One line of `kubectl get`, by heading."""
         return table(self.plane.kubectl.run("get", kind, "-n", SPACE, *more))[name]
 
+    def events(self, kind: str, name: str) -> list[tuple[str, str]]:
+        """Type and reason of each Event about an object, the first one first."""
+        found = self.plane.kubectl.get("events", "-n", SPACE)["items"]
+        ours = [
+            one
+            for one in found
+            if (one["involvedObject"]["kind"], one["involvedObject"]["name"]) == (kind, name)
+        ]
+        ours.sort(key=lambda one: str(one["eventTime"]))
+        return [(one["type"], one["reason"]) for one in ours]
+
     def versions(self) -> dict[str, str]:
         """resourceVersion of every object of ours that is not of another test."""
         found = self.plane.kubectl.get(OURS, "-A")["items"]
@@ -182,6 +193,14 @@ def test_a_desk_that_is_gone_shows_in_its_connector_and_is_taken_back(
     back_s = time.monotonic() - back_at
     assert condition(found, "Ready")["status"] == "True"
     assert {"errorClass", "since"}.isdisjoint(found["status"])
+    until(
+        lambda: (
+            scene.events("Connector", "helpdesk")
+            == [("Warning", "DestinationDown"), ("Normal", "InUse")]
+        ),
+        "both changes to be Events",
+        explain=lambda: str(scene.events("Connector", "helpdesk")),
+    )
     record_property("said_s", round(said_s, 1))
     record_property("taken_back_s", round(back_s, 1))
     print(f"said after {said_s:.1f} s, taken back after {back_s:.1f} s")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from intops_operator.edges.certificates import renewed
 from intops_runtime.core.addresses import AddressPolicy
@@ -323,6 +324,11 @@ async def test_a_name_that_is_none_is_told() -> None:
     assert caught.value.kind == "dns"
 
 
+def ends_of(certificate: str) -> float:
+    """When a certificate ends, epoch seconds."""
+    return x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc.timestamp()
+
+
 async def test_a_system_proves_who_it_is(tmp_path: Path) -> None:
     """With its authority it is trusted; without, or under another name, nothing is sent to it."""
     material = renewed(None, ["localhost"], datetime.now(UTC))
@@ -336,11 +342,13 @@ async def test_a_system_proves_who_it_is(tmp_path: Path) -> None:
             for _ in range(2):
                 answer = await outbound.send(request(server.url("localhost", "https")), {})
                 assert answer.status == 200
+            assert outbound.certificate_ends == ends_of(material.certificate)
             with pytest.raises(TransportError) as other_name:
                 await outbound.send(request(server.url("127.0.0.1", "https")), {})
         async with client() as outbound:
             with pytest.raises(TransportError) as unknown:
                 await outbound.send(request(server.url("localhost", "https")), {})
+            assert outbound.certificate_ends is None
 
     assert (other_name.value.kind, unknown.value.kind) == ("tls", "tls")
     assert len(server.requests) == 2

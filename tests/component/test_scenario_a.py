@@ -67,6 +67,14 @@ def status(run: LocalRun) -> dict[str, Any]:
     return {**flow["status"], **{c["type"]: c for c in flow["status"]["conditions"]}}
 
 
+def connector(run: LocalRun) -> tuple[str, str, str | None]:
+    """What `intops get` says of the desk's Connector: Ready, its reason, the class of the error."""
+    found = json.loads(run.ask("get", "connector", "helpdesk", "-o", "json").stdout)
+    (one,) = found.get("items", [found])
+    (ready,) = [c for c in one["status"]["conditions"] if c["type"] == "Ready"]
+    return ready["status"], ready["reason"], one["status"].get("errorClass")
+
+
 def made(desk: HelpdeskSimulator, count: int, timeout_s: float = 60.0) -> dict[str, Any]:
     """Wait until the desk has tickets for so many alerts; its ledger."""
 
@@ -93,6 +101,7 @@ def test_a5_an_outage_is_queued_told_and_drained(desk: HelpdeskSimulator) -> Non
         assert told["Ready"]["reason"] == "DestinationDown"
         assert told["backlog"] == 300
         assert "300 messages are waiting, none lost, the oldest since" in told["Ready"]["message"]
+        assert connector(run) == ("False", "DestinationDown", "destinationDown")
 
         desk.clear_faults()
         ledger = made(desk, 300, timeout_s=120.0)
@@ -100,6 +109,7 @@ def test_a5_an_outage_is_queued_told_and_drained(desk: HelpdeskSimulator) -> Non
         wait_until(
             lambda: status(run)["Ready"]["status"] == "True", what="it is well", timeout_s=30
         )
+        assert connector(run) == ("True", "InUse", None)
         messages = run.messages()
         assert {message["state"] for message in messages} == {"done"}
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -400,6 +401,9 @@ async def test_f29_a_desk_that_cannot_prove_who_it_is_gets_no_credential(tmp_pat
             await proxy.down()
             await proxy.up(faces.good)
             await road.check()
+            # The authority signs for a day.
+            ends = datetime.fromisoformat(end_of(road) or "")
+            assert timedelta(0) < ends - datetime.now(UTC) <= timedelta(days=1)
 
             # Another authority, and the Secret follows: no restart.
             other = new_authority("next")
@@ -417,6 +421,12 @@ def state_of(road: Road) -> tuple[str, str | None]:
     """What the report says of the desk."""
     (desk,) = [one for one in road.worker.report().connectors if one.role == "target"]
     return desk.state, desk.error_class
+
+
+def end_of(road: Road) -> str | None:
+    """When the report says that the desk's certificate ends."""
+    (desk,) = [one for one in road.worker.report().connectors if one.role == "target"]
+    return desk.certificate_expires
 
 
 def told_of(road: Road) -> bool:

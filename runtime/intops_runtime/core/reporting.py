@@ -41,6 +41,8 @@ class PlanFacts:
     shadows: Sequence[ShadowReport] = ()
     enrichments: Sequence[EnrichmentReport] = ()
     polls: Sequence[PollReport] = ()
+    certificates: Mapping[str, float | None] = field(default_factory=dict)
+    """When the certificates end that systems have shown, epoch seconds by binding."""
 
 
 def rfc3339(epoch_s: float | None) -> str | None:
@@ -87,6 +89,7 @@ def _connectors(facts: PlanFacts) -> Iterable[ConnectorReport]:
             since=rfc3339(gate.since_wall),
             doing=_doing(gate, binding),
             secret=facts.secrets.get(binding.secret_name or ""),
+            certificate_expires=rfc3339(facts.certificates.get(binding.name)),
         )
 
 

@@ -54,6 +54,8 @@ class Connection(asyncio.Protocol):
         self._keep = True
         self.opened_at = 0.0
         """When it was opened (monotonic seconds); kept by the pool."""
+        self.certificate_ends: float | None = None
+        """When the partner's certificate ends (epoch seconds); None without TLS."""
         self.idle_since = 0.0
         """When it was given back (monotonic seconds); kept by the pool."""
         self.give_up_at = 0.0
@@ -118,6 +120,9 @@ class Connection(asyncio.Protocol):
         if encrypted is None:
             raise ConnectionResetError
         self._transport = encrypted
+        shown = encrypted.get_extra_info("peercert") or {}
+        if "notAfter" in shown:
+            self.certificate_ends = float(ssl.cert_time_to_seconds(shown["notAfter"]))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""

@@ -60,6 +60,11 @@ class Outbound(Protocol):
         """
         ...
 
+    @property
+    def certificate_ends(self) -> float | None:
+        """When the first certificate ends that a system has shown, epoch seconds; None if none has."""
+        ...
+
     async def close(self) -> None:
         """Give connections back."""
         ...
@@ -107,9 +112,15 @@ class PooledOutbound:
         self._idle: dict[_Origin, list[Connection]] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._origins: dict[str, _Origin] = {}
+        self._certificates: dict[_Origin, float] = {}
         self._busy: set[Connection] = set()
         self._clock: asyncio.TimerHandle | None = None
         self._looks_at = inf
+
+    @property
+    def certificate_ends(self) -> float | None:
+        """See Outbound."""
+        return min(self._certificates.values(), default=None)
 
     async def send(
         self,
@@ -230,6 +241,8 @@ class PooledOutbound:
         if origin.secure:
             try:
                 await connection.encrypt(self._tls(), origin.host)
+                if connection.certificate_ends is not None:
+                    self._certificates[origin] = connection.certificate_ends
             except (ssl.SSLError, ssl.CertificateError) as error:
                 words = f"{origin.host} cannot prove who it is: TLS failed"
                 raise TransportError("tls", words) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from intops_core.resources import Ref
@@ -12,6 +13,7 @@ from intops_operator.edges.cluster import Cluster, ClusterError
 from intops_operator.statuswriter import RETRY_S, StatusWriter
 
 FLOW = Ref("Flow", "itsm", "alerts")
+NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 
 
 def status(ready: str) -> dict[str, Any]:
@@ -25,6 +27,8 @@ class Server:
     def __init__(self) -> None:
         self.arrived: list[dict[str, Any]] = []
         self.manifests: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
+        self.told = asyncio.Event()
         self.asked = asyncio.Event()
         self.ready = asyncio.Event()
         self.answer = asyncio.Event()
@@ -40,6 +44,12 @@ class Server:
         await self.answer.wait()
         if self.error is not None:
             raise self.error
+        return manifest
+
+    async def create(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Keep an Event."""
+        self.events.append(manifest)
+        self.told.set()
         return manifest
 
 
@@ -122,3 +132,28 @@ async def test_flows_come_before_what_they_use_and_verdicts_before_numbers() -> 
     assert [manifest["metadata"]["name"] for manifest in server.manifests] == [
         "verdict", "mail", "numbers", "desk",
     ]  # fmt: skip
+
+
+async def test_a_change_of_ready_is_an_event_after_all_statuses_and_what_stays_is_none() -> None:
+    """Numbers are no news; of two changes that wait the last is told."""
+    server = Server()
+    server.answer.set()
+    writer = StatusWriter(
+        cast(Cluster, server), rate=1000, burst=1000, counters_interval_s=0, instance="op-0",
+        now=lambda: NOW,
+    )  # fmt: skip
+    other = Ref("Flow", "itsm", "numbers")
+    for ref, found in ((FLOW, status("False")), (other, {**status("True"), "done": 1})):
+        writer.observe(ref, status("True"))
+        writer.want(ref, found)
+    running = asyncio.create_task(writer.run())
+    async with asyncio.timeout(10):
+        await server.told.wait()
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+    assert len(server.manifests) == 2
+    (event,) = server.events
+    assert event["regarding"]["name"] == FLOW.name
+    assert (event["type"], event["reportingInstance"]) == ("Warning", "op-0")

@@ -22,6 +22,8 @@ SECRETS = {
 class Guarded:
     """A client whose guard refuses every address, as soon as it is let."""
 
+    certificate_ends: float | None = None
+
     def __init__(self) -> None:
         self.let = asyncio.Event()
         self.asked = asyncio.Event()
