@@ -57,6 +57,9 @@ class Reason(StrEnum):
     VALID = "Valid"
     SECRET_MISSING = "SecretMissing"
     AUTH_DENIED = "AuthDenied"
+    POOL_FULL = "PoolFull"
+    MOVE_HELD = "MoveHeld"
+    MOVING = "Moving"
     ORIGIN_NOT_ALLOWED = "OriginNotAllowed"
     EXPIRING = "Expiring"
     REACHABLE = "Reachable"
@@ -122,6 +125,9 @@ FLOW_CONDITIONS: dict[ConditionType, ConditionDoc] = {
             Reason.STORE_FAILED,
             Reason.STORE_FULL,
             Reason.QUOTA_EXCEEDED,
+            Reason.POOL_FULL,
+            Reason.MOVE_HELD,
+            Reason.MOVING,
         ),
     ),
     ConditionType.CREDENTIALS_VALID: ConditionDoc(

@@ -80,7 +80,7 @@ _FLOW: Final = (
         "(has(self.runtime) && has(self.runtime.pool) ? self.runtime.pool : '') == "
         "(has(oldSelf.runtime) && has(oldSelf.runtime.pool) ? oldSelf.runtime.pool : '') || "
         "(has(oldSelf.suspend) && oldSelf.suspend)",
-        "A running Flow cannot move to another pool, because its store moves with it; "
+        "A running Flow cannot move to another pool, because its messages would stay behind; "
         "set suspend to true, apply, then change runtime.pool.",
         ".runtime",
     ),
@@ -93,6 +93,18 @@ _RUNTIME: Final = (
         "An embedded store belongs to one worker, so more than one replica would not see the same "
         "messages; write store.postgres, or replicas.max 1.",
         ".replicas",
+    ),
+    CelRule(
+        "!has(self.pool) || !(has(self.store) && has(self.store.postgres))",
+        "The Flows of a pool keep their messages in files of the pool's own volume, so this one's database would "
+        "never be used; leave store.postgres out, or pool.",
+        ".pool",
+    ),
+    CelRule(
+        "!has(self.pool) || self.pool.size() <= 40",
+        "A pool's worker and volume are called intopspool-NAME, which must leave room in a DNS label; "
+        "choose a name of at most 40 characters.",
+        ".pool",
     ),
 )
 
