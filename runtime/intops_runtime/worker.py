@@ -99,7 +99,8 @@ class Worker:
             if settings.remove_empty_after_s is not None
             else None
         )
-        self._registry = CaptureRegistry()
+        # Senders of a Flow that moves between workers must not be told that it does not exist.
+        self._registry = CaptureRegistry(others_may_come=self._parted is not None)
         self._sites: list[web.BaseRunner] = []
         self._fatal: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._looked = False

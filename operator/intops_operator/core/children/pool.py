@@ -181,14 +181,14 @@ def desired_pool(pool: Pool) -> list[Manifest]:
 
 _UNITS: Final = {
     "m": Decimal("0.001"), "": Decimal(1), "k": Decimal(10**3), "M": Decimal(10**6),
-    "G": Decimal(10**9), "T": Decimal(10**12), "Ki": Decimal(2**10), "Mi": Decimal(2**20),
-    "Gi": Decimal(2**30), "Ti": Decimal(2**40),
+    "G": Decimal(10**9), "T": Decimal(10**12), "P": Decimal(10**15), "Ki": Decimal(2**10), "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30), "Ti": Decimal(2**40), "Pi": Decimal(2**50),
 }  # fmt: skip
 
 
 def amount(quantity: str) -> Decimal:
     """A Kubernetes quantity as a number; 0 where it is none that a worker is given."""
-    digits = quantity.rstrip("mkMGTi")
+    digits = quantity.rstrip("mkKMGTPi")
     try:
         return Decimal(digits) * _UNITS[quantity[len(digits) :]]
     except (ArithmeticError, KeyError):
