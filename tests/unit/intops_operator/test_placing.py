@@ -98,10 +98,11 @@ def test_nothing_that_can_be_known_makes_a_flow_leave_messages_behind() -> None:
         step = next_step(stay)
         moves = actual is not None and actual != wanted
         if step.deed == "go":
-            assert moves and closed and not stopping
+            assert moves
+            assert (closed, stopping) == (True, False)
             assert left == 0
         elif step.deed == "close":
-            assert moves and suspended
+            assert (moves, suspended) == (True, True)
             assert heard
             assert all(r.suspended and r.store.unfinished == 0 for r in heard)
         elif step.deed == "run":

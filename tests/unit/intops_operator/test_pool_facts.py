@@ -1,0 +1,132 @@
+"""What the operator knows of pools: who is in one, which pods work for whom, what their reports are about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from intops_api import names
+from intops_api.report import LastWords, PlanReport, ReportFlow
+from intops_core.resources import Ref
+from intops_operator.cache import Cache
+from intops_operator.core.observed import POOL, is_managed, pod_fact
+from intops_operator.edges.reports import Answer, ReportBook
+from support.operator_facts import POD
+
+QUIET = Ref(POOL, "itsm", "quiet")
+ONE, TWO = Ref("Flow", "itsm", "one"), Ref("Flow", "itsm", "two")
+NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
+
+
+def meta(name: str, *, flow: str | None = None, pool: str | None = "quiet") -> dict[str, Any]:
+    """Metadata of a child of a Flow, of a pool, or of a Flow in a pool."""
+    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
+    labels |= {names.LABEL_FLOW: flow} if flow else {}
+    labels |= {names.LABEL_POOL: pool} if pool else {}
+    return {"name": name, "namespace": "itsm", "uid": f"uid-{name}", "labels": labels}
+
+
+def slot(place: int, flow: str) -> dict[str, Any]:
+    """A place of the pool, taken by a Flow."""
+    found = meta(f"intopspool-quiet-{place:02d}", flow=flow)
+    return {"metadata": {**found, "annotations": {names.ANNOTATION_PLAN_HASH: flow}}}
+
+
+def pool_pod(**status: Any) -> dict[str, Any]:
+    """The pod of the pool."""
+    return {"metadata": meta("intopspool-quiet-0"), "status": {"phase": "Running", **status}}
+
+
+def test_a_place_concerns_its_flow_and_its_pool() -> None:
+    """Both change with it; when it changes hands, the Flow that had it too."""
+    cache = Cache()
+    assert cache.take("ConfigMap", slot(0, "one")).looks == {ONE, QUIET}
+    assert cache.take("ConfigMap", slot(0, "two")).looks == {ONE, TWO, QUIET}
+
+    assert [place.flow for place in cache.slots(QUIET)] == ["two"]
+    assert cache.slots(ONE) == []
+    assert cache.pools() == {QUIET}
+
+
+def test_a_flow_in_a_pool_is_served_by_the_pods_of_the_pool() -> None:
+    """All of its Flows are, and their own Service is no reason to think otherwise."""
+    cache = Cache()
+    cache.take("ConfigMap", slot(0, "one"))
+    cache.take("ConfigMap", slot(1, "two"))
+    cache.take("Service", {"metadata": meta("intops-one", flow="one")})
+    assert cache.take("Pod", pool_pod()).looks == {QUIET}
+
+    assert (cache.crew(ONE), cache.crew(TWO)) == (QUIET, QUIET)
+    (pod,) = cache.pods(QUIET)
+    assert cache.served_by(pod) == [ONE, TWO]
+    assert cache.pods(ONE) == ()
+    cache.take("ConfigMap", slot(0, "one"), deleted=True)
+    assert cache.crew(ONE) == ONE
+    assert cache.served_by(pod) == [TWO]
+
+
+def test_a_plan_of_ones_own_counts_before_a_place_until_it_is_removed() -> None:
+    """So a Flow on its way into a pool is where it was until that has ended."""
+    cache = Cache()
+    own = {"metadata": meta("intops-one", flow="one", pool=None)}
+    cache.take("ConfigMap", own)
+    cache.take("ConfigMap", slot(0, "one"))
+    assert cache.crew(ONE) == ONE
+
+    child = cache.child("ConfigMap", "itsm", "intops-one")
+    assert child is not None
+    cache.doom(child)
+    assert cache.crew(ONE) == QUIET
+
+
+def test_a_pool_is_empty_only_if_its_worker_knows_every_store() -> None:
+    """A volume goes by the total, never by what single Flows say."""
+    for words, left in (
+        (LastWords(left={"itsm/one": 0}, total=0), 0),
+        (LastWords(left={"itsm/one": 0, "itsm/gone": 2}, total=2), 2),
+        (LastWords(left={"itsm/one": 0}), None),
+    ):
+        ended = {"terminated": {"message": words.model_dump_json()}}
+        fact = pod_fact(pool_pod(containerStatuses=[{"state": ended}]))
+        assert (fact.crew, fact.left) == (QUIET, left)
+
+
+def test_labels_of_a_pool_are_labels_of_ours() -> None:
+    """Its children would never come through the feed otherwise."""
+    assert is_managed(meta("intopspool-quiet"))
+    assert not is_managed(meta("somebody-elses", pool=None))
+
+
+def answer(**hashes: str) -> Answer:
+    """What a pod answered about Flows."""
+    plans = {
+        Ref("Flow", "itsm", flow): PlanReport(
+            flow=ReportFlow(namespace="itsm", name=flow), active=active
+        )
+        for flow, active in hashes.items()
+    }
+    return Answer(NOW, plans, {})
+
+
+def test_a_report_is_news_for_the_flows_of_which_it_says_something_new() -> None:
+    """Twenty quiet Flows are not looked at because one of them is busy."""
+    pod, book = replace(POD, flow="", pool="quiet"), ReportBook()
+    assert book.note([ONE, TWO], pod, answer(one="a", two="a")) == {QUIET, ONE, TWO}
+
+    assert book.note([ONE, TWO], pod, answer(one="a", two="a")) == set()
+    assert book.note([ONE, TWO], pod, answer(one="b", two="a")) == {ONE}
+    left = replace(answer(one="b", two="a"), left={"itsm/three": 1})
+    assert book.note([ONE, TWO], pod, left) == {QUIET, ONE, TWO}
+    assert book.note([ONE, TWO], pod, None) == {QUIET, ONE, TWO}
+
+
+def test_a_flow_that_has_just_come_has_been_heard_of_as_not_running() -> None:
+    """Its pod has answered before, without it: that is no silence."""
+    pod, book = replace(POD, flow="", pool="quiet"), ReportBook()
+    book.note([ONE], pod, answer(one="a"))
+
+    (heard,) = book.heard(TWO, [pod])
+    assert (heard.pod_uid, heard.plan) == (pod.uid, None)
+    book.keep_only([])
+    assert book.heard(TWO, [pod]) == ()
