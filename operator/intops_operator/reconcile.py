@@ -151,7 +151,8 @@ class Reconciler:
             await self._depart(ref)
             return
         state, step = self._flows.get(ref), self._step(ref)
-        if state is None or ref in self._stale or self._lacks_plan(ref, state, step):
+        anew = state is None or ref in self._stale or self._lacks_plan(ref, state, step)
+        if state is None or anew:
             state = await self._plan(ref)
             if state is None:
                 return
@@ -161,7 +162,7 @@ class Reconciler:
         deleting = bool(resource and (resource.meta.model_extra or {}).get("deletionTimestamp"))
         may_apply = resource is not None and not problems and not deleting
         if state.plan is not None and resource is not None and step is not None and may_apply:
-            if not self._stands(ref, state, step):
+            if step.deed != "wait" and (anew or not self._stands(ref, state, step)):
                 problems += await self._bring_about(ref, state, resource, step)
             if not problems and step.deed in {"run", "go"} and not step.place:
                 wanted, tools = state.plan.hash, self._tools
