@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from intops_api import names
+from intops_api.conditions import Reason
 from intops_api.report import LastWords, PlanReport, ReportFlow
 from intops_core.resources import Ref
+from intops_operator.applying import Applied
 from intops_operator.cache import Cache
+from intops_operator.core.children.worker import WorkerSettings
+from intops_operator.core.facts import Problem
 from intops_operator.core.observed import POOL, is_managed, pod_fact
+from intops_operator.edges.access import Access
+from intops_operator.edges.cluster import Cluster
 from intops_operator.edges.reports import Answer, ReportBook
-from support.operator_facts import POD
+from intops_operator.pooling import Pools
+from intops_operator.workqueue import WorkQueue
+from support.operator_facts import POD, example_worker
 
 QUIET = Ref(POOL, "itsm", "quiet")
 ONE, TWO = Ref("Flow", "itsm", "one"), Ref("Flow", "itsm", "two")
@@ -130,3 +139,21 @@ def test_a_flow_that_has_just_come_has_been_heard_of_as_not_running() -> None:
     assert (heard.pod_uid, heard.plan) == (pod.uid, None)
     book.keep_only([])
     assert book.heard(TWO, [pod]) == ()
+
+
+def test_the_hundred_and_first_flow_is_told_to_go_elsewhere() -> None:
+    """And one that has its place keeps it."""
+    cache = Cache()
+    for place in range(names.POOL_PLACES):
+        cache.take("ConfigMap", slot(place, f"flow-{place}"))
+
+    async def seated() -> list[Problem]:
+        async with Cluster(Access(server="http://127.0.0.1:1")) as nowhere:
+            settings = WorkerSettings(image="example.com/intops-worker:1")
+            pools = Pools(nowhere, cache, ReportBook(), WorkQueue(), settings)
+            return await pools.run(replace(example_worker(), flow="late"), "quiet", Applied())
+
+    (problem,) = asyncio.run(seated())
+    assert problem.reason is Reason.POOL_FULL
+    assert 'Pool "quiet" has 100 Flows already' in problem.message
+    assert "spec.runtime.pool" in problem.message
