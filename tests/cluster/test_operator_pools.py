@@ -38,7 +38,8 @@ def flow(space: str, name: str, pool: str | None = "quiet", **spec: Any) -> dict
     (raw,) = documents("flow.yaml")
     found = copy.deepcopy(raw)
     found["metadata"] = {"name": name, "namespace": space}
-    found["spec"]["runtime"] = {"pool": pool} if pool else {}
+    store = {"store": {"embedded": {"size": "1Gi"}}}
+    found["spec"]["runtime"] = {**store, "pool": pool} if pool else store
     found["spec"] |= spec
     return found
 
