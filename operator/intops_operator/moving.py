@@ -102,8 +102,21 @@ class Moving:
         left = self._child("PersistentVolumeClaim", flow) is not None and not places
         if self._child("ConfigMap", flow) is not None or (left and wanted != OWN):
             places.add(OWN)
+        places = places or self._left_in_pools(flow)
         others = sorted(places - {wanted})
         return others[0] if others else wanted if places else None
+
+    def _left_in_pools(self, flow: Ref) -> set[str]:
+        """Pools in whose volume an earlier Flow of this name has left messages, as far as they said so."""
+        found = set()
+        for crew in self._cache.pools():
+            if crew.namespace != flow.namespace:
+                continue
+            for answer in map(self._book.answer, self._cache.pods(crew)):
+                left = answer.left if answer is not None else None
+                if left is not None and left.get(f"{flow.namespace}/{flow.name}"):
+                    found.add(crew.name)
+        return found
 
     def _end_of_own(self, flow: Ref) -> tuple[bool, bool, int | None]:
         """Whether its own worker was told to end, may still be at work, and what it left."""

@@ -50,6 +50,8 @@ class PoolState:
 
     applied: Applied = field(default_factory=Applied)
     problems: tuple[Problem, ...] = ()
+    small: str = ""
+    """Why the volume is smaller than what a Flow asks for."""
     left: dict[str, int] = field(default_factory=dict)
     """Stores without a plan that were told of, with what is left in them."""
 
@@ -97,10 +99,7 @@ class Pools:
             settings=self._settings,
             claim=claim.claim if claim is not None else None,
         )
-        whose = Whose(ref.namespace, pool=ref.name)
-        found = await apply_all(
-            desired_pool(pool), whose, state.applied, self._cache, self._cluster
-        )
+        found = await self._apply(pool, state, grows=claim is not None)
         if tuple(found) != state.problems:
             state.problems = tuple(found)
             for slot in slots:
@@ -110,6 +109,27 @@ class Pools:
         self._tell_left(ref, state, {slot.flow for slot in slots})
         if found:
             raise ClusterError(409, found[0].reason.value, found[0].message)
+
+    async def _apply(self, pool: Pool, state: PoolState, *, grows: bool) -> list[Problem]:
+        """Apply the pool's children. A volume that cannot grow is told, and is no reason to stop its Flows."""
+        found: list[Problem] = []
+        for manifest in desired_pool(pool):
+            problems = await apply_all(
+                [manifest],
+                Whose(pool.namespace, pool=pool.pool),
+                state.applied,
+                self._cache,
+                self._cluster,
+            )
+            if manifest["kind"] != "PersistentVolumeClaim" or not grows:
+                found += problems
+                continue
+            small = problems[0].message if problems else ""
+            if small and small != state.small:
+                named = {"namespace": pool.namespace, "pool": pool.pool}
+                journal.warning("volume does not grow", **named, why=small)
+            state.small = small
+        return found
 
     async def run(self, worker: Worker, pool: str, applied: Applied) -> list[Problem]:
         """Give a Flow its place in a pool, and bring its own children to what they should be.

@@ -23,6 +23,12 @@ FLOW_ROOT: Final = (
     ),
 )
 
+_STORE_KIND: Final = (
+    "(has({0}.runtime) && has({0}.runtime.store) && has({0}.runtime.store.postgres))"
+)
+_POOL: Final = "(has({0}.runtime) && has({0}.runtime.pool) ? {0}.runtime.pool : '')"
+_CHANGES_STORE: Final = f"{_STORE_KIND.format('self')} != {_STORE_KIND.format('oldSelf')}"
+
 _FLOW: Final = (
     CelRule(
         immutable("pattern"),
@@ -77,11 +83,22 @@ _FLOW: Final = (
         ".errors",
     ),
     CelRule(
-        "(has(self.runtime) && has(self.runtime.pool) ? self.runtime.pool : '') == "
-        "(has(oldSelf.runtime) && has(oldSelf.runtime.pool) ? oldSelf.runtime.pool : '') || "
+        f"{_POOL.format('self')} == {_POOL.format('oldSelf')} || "
         "(has(oldSelf.suspend) && oldSelf.suspend)",
         "A running Flow cannot move to another pool, because its messages would stay behind; "
         "set suspend to true, apply, then change runtime.pool.",
+        ".runtime",
+    ),
+    CelRule(
+        f"!({_CHANGES_STORE}) || (has(oldSelf.suspend) && oldSelf.suspend)",
+        "A running Flow cannot change between an embedded store and PostgreSQL, because its messages would stay "
+        "behind; set suspend to true, apply, and change runtime.store when nothing is left in it.",
+        ".runtime",
+    ),
+    CelRule(
+        f"!({_CHANGES_STORE}) || {_POOL.format('self')} == {_POOL.format('oldSelf')}",
+        "runtime.pool and the kind of runtime.store change at once, so the old worker could not be asked what is "
+        "left; change the one, wait until the Flow is Programmed, then the other.",
         ".runtime",
     ),
 )
