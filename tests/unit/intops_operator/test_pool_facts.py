@@ -9,6 +9,7 @@ from typing import Any
 
 from intops_api import names
 from intops_api.conditions import Reason
+from intops_api.flow import Runtime
 from intops_api.report import LastWords, PlanReport, ReportFlow
 from intops_core.resources import Ref
 from intops_operator.applying import Applied
@@ -16,12 +17,14 @@ from intops_operator.cache import Cache
 from intops_operator.core.children.worker import WorkerSettings
 from intops_operator.core.facts import Problem
 from intops_operator.core.observed import POOL, is_managed, pod_fact
+from intops_operator.core.placing import OWN, Step
 from intops_operator.edges.access import Access
 from intops_operator.edges.cluster import Cluster
 from intops_operator.edges.reports import Answer, ReportBook
+from intops_operator.moving import Moving
 from intops_operator.pooling import Pools
 from intops_operator.workqueue import WorkQueue
-from support.operator_facts import POD, example_worker
+from support.operator_facts import POD, example_spec, example_worker
 
 QUIET = Ref(POOL, "itsm", "quiet")
 ONE, TWO = Ref("Flow", "itsm", "one"), Ref("Flow", "itsm", "two")
@@ -157,3 +160,65 @@ def test_the_hundred_and_first_flow_is_told_to_go_elsewhere() -> None:
     assert problem.reason is Reason.POOL_FULL
     assert 'Pool "quiet" has 100 Flows already' in problem.message
     assert "spec.runtime.pool" in problem.message
+
+
+def step_of(cache: Cache, book: ReportBook, *, pool: str | None, suspend: bool) -> Step:
+    """What the operator does about the place of Flow one."""
+    runtime = Runtime(pool=pool)
+    spec = example_spec().model_copy(update={"runtime": runtime, "suspend": suspend})
+    nowhere = Cluster(Access(server="http://127.0.0.1:1"))
+    settings = WorkerSettings(image="example.com/intops-worker:1")
+    pools = Pools(nowhere, cache, book, WorkQueue(), settings)
+    moving = Moving(nowhere, cache, book, pools, no_report_after_s=30.0)
+    return moving.step(ONE, spec, NOW)
+
+
+def test_a_flow_made_anew_elsewhere_is_held_where_its_messages_wait() -> None:
+    """An earlier Flow of this name has left some in a pool; nobody would ever look there again."""
+    cache, book = Cache(), ReportBook()
+    cache.take("Pod", pool_pod())
+    cache.take("ConfigMap", slot(1, "two"))
+    (pod,) = cache.pods(QUIET)
+    assert step_of(cache, book, pool=None, suspend=False) == Step("run", OWN)
+
+    book.note([TWO], pod, replace(answer(two="a"), left={"itsm/one": 2}))
+    step = step_of(cache, book, pool=None, suspend=False)
+
+    assert (step.deed, step.place) == ("run", "quiet")
+    assert step.told is not None
+    assert step.told.reason is Reason.MOVE_HELD
+
+
+def test_a_flow_that_joins_a_pool_is_held_at_a_volume_of_its_name() -> None:
+    """An earlier Flow with a worker of its own may have left messages in it; an empty one is given up."""
+    cache, book = Cache(), ReportBook()
+    claim: dict[str, Any] = {"metadata": meta("intops-one", flow="one", pool=None)}
+    bound = {**claim, "spec": {"volumeName": "pv"}, "status": {"phase": "Bound"}}
+    cache.take("PersistentVolumeClaim", bound)
+    assert step_of(cache, book, pool="quiet", suspend=True).place == OWN
+
+    cache.take("PersistentVolumeClaim", {**claim, "spec": {}, "status": {"phase": "Pending"}})
+    assert step_of(cache, book, pool="quiet", suspend=True) == Step("go", "quiet")
+
+
+def test_a_place_is_given_up_when_the_worker_no_longer_runs_the_flow_and_nothing_is_left() -> None:
+    """A report from before the plan was taken away says nothing about what is left after it."""
+    cache, book = Cache(), ReportBook()
+    cache.take("Pod", pool_pod())
+    closed = slot(0, "one")
+    closed["metadata"]["annotations"] = {}
+    cache.take("ConfigMap", closed)
+    (pod,) = cache.pods(QUIET)
+    assert step_of(cache, book, pool=None, suspend=True).deed == "wait"
+
+    for said, deed, place in (
+        (answer(one="a"), "wait", "quiet"),
+        (replace(answer(), left=None), "wait", "quiet"),
+        (replace(answer(), left={"itsm/one": None}), "wait", "quiet"),
+        (replace(answer(), left={"itsm/one": 1}), "run", "quiet"),
+        (replace(answer(), left={"itsm/one": 0}), "go", OWN),
+        (replace(answer(), left={}), "go", OWN),
+    ):
+        book.note([ONE], pod, said)
+        step = step_of(cache, book, pool=None, suspend=True)
+        assert (step.deed, step.place) == (deed, place)
