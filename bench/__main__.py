@@ -1,6 +1,6 @@
 """`make bench`: an event by parts, the worker against peers, at fixed rates, with a backlog, with many plans.
 
-`python -m bench [parts|sides|offered|backlog|plans]...` runs parts of it. The measured process is pinned to the
+`python -m bench [parts|sides|offered|backlog|plans|pool]...` runs parts of it. The measured process is pinned to the
 first core, load and target to the second. Prints Markdown tables for docs/performance.md; nothing is asserted.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import backlog, offered, parts, plans, sides
+from bench import backlog, offered, parts, plans, pool, sides
 from bench.measuring import machine
 
 PARTS = {
@@ -17,6 +17,7 @@ PARTS = {
     "offered": offered.run,
     "backlog": backlog.run,
     "plans": plans.run,
+    "pool": pool.run,
 }
 
 

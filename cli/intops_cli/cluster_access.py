@@ -17,7 +17,7 @@ from kubernetes.stream import portforward
 from urllib3.exceptions import HTTPError
 
 from intops_api import names
-from intops_api.kinds import FLOW_ACTION, Kind
+from intops_api.kinds import FLOW, FLOW_ACTION, Kind
 from intops_cli.worker_client import REPLAY_TIMEOUT_S, Refused, WorkerUnavailable
 
 TIMEOUT_S: Final = 15.0
@@ -157,18 +157,18 @@ class ClusterAccess:
         return names.GROUP, names.VERSION, self.namespace, FLOW_ACTION.plural
 
     def _pods(self, flow: str | None, *, every: bool = False) -> list[str]:
-        """One running worker of each Flow that is meant, since replicas share their store; or every one."""
-        selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW}"
-        if flow is not None:
-            selector += f"={flow}"
-        found = self._call(
-            self._core.list_namespaced_pod, self.namespace, label_selector=selector
-        ).items
-        chosen: dict[str, str] = {}
+        """One running worker of each Flow or pool that is meant, since replicas share a store; or every one."""
+        selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_COMPONENT}=worker"
+        found = self._workers(f"{selector},{names.LABEL_FLOW}={flow}" if flow else selector)
+        pool = self._pool(flow) if flow and not found else None
+        if pool is not None:
+            found = self._workers(f"{selector},{names.LABEL_POOL}={pool}")
+        chosen: dict[tuple[str | None, ...], str] = {}
         for pod in sorted(found, key=lambda pod: pod.metadata.name):
             if pod.status.phase == "Running" and pod.metadata.deletion_timestamp is None:
-                name = pod.metadata.name
-                chosen.setdefault(name if every else pod.metadata.labels[names.LABEL_FLOW], name)
+                name, labels = pod.metadata.name, pod.metadata.labels
+                crew = labels.get(names.LABEL_FLOW), labels.get(names.LABEL_POOL)
+                chosen.setdefault((name,) if every else crew, name)
         if not chosen:
             whose = f'Flow "{flow}"' if flow else "any Flow"
             raise WorkerUnavailable(
@@ -176,6 +176,24 @@ class ClusterAccess:
                 f"-n {self.namespace}`, or name another namespace with -n."
             )
         return list(chosen.values())
+
+    def _workers(self, selector: str) -> list[Any]:
+        found: list[Any] = self._call(
+            self._core.list_namespaced_pod, self.namespace, label_selector=selector
+        ).items
+        return found
+
+    def _pool(self, flow: str) -> str | None:
+        """The pool in whose worker a Flow has its place; None if in none, or if it may not be read."""
+        try:
+            found = self._call(
+                self._objects.get_namespaced_custom_object,
+                names.GROUP, names.VERSION, self.namespace, FLOW.plural, flow,
+            )  # fmt: skip
+        except Refused:
+            return None
+        pool = (found["spec"].get("runtime") or {}).get("pool")
+        return str(pool) if pool else None
 
     def _ask_pod(
         self, pod: str, path: str, parameters: Mapping[str, str], given: bytes | None

@@ -83,6 +83,9 @@ FLOW_CONDITIONS: dict[ConditionType, ConditionDoc] = {
             Reason.STORE_FAILED,
             Reason.STORE_FULL,
             Reason.QUOTA_EXCEEDED,
+            Reason.POOL_FULL,
+            Reason.MOVE_HELD,
+            Reason.MOVING,
         ),
     ),
     ConditionType.CREDENTIALS_VALID: ConditionDoc(

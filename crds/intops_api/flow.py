@@ -192,7 +192,7 @@ class Runtime(ApiModel):
     store: Store = Field(default_factory=Store)
     """Where messages are kept; embedded if absent."""
     pool: LabelName | None = None
-    """Deployment that quiet Flows of this namespace share."""
+    """Name of the worker that quiet Flows of this namespace share, at most 100 of them; embedded store only."""
     resources: Resources | None = None
     """What the worker may use."""
     expose: Expose | None = None

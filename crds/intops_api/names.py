@@ -21,6 +21,8 @@ LABEL_STORE: Final = f"{GROUP}/store"
 LABEL_SHIPPED: Final = f"{GROUP}/shipped"
 
 ANNOTATION_PLAN_HASH: Final = f"{GROUP}/plan-hash"
+ANNOTATION_NEEDS: Final = f"{GROUP}/needs"
+"""On the plan of a Flow in a pool: what it needs of the pool's worker, as JSON."""
 ANNOTATION_ACTIONS: Final = f"{GROUP}/actions-hash"
 ANNOTATION_ACCEPT_IMPACT: Final = f"{GROUP}/accept-impact"
 ANNOTATION_CATALOG_VERSION: Final = f"{GROUP}/catalog-version"
@@ -44,6 +46,9 @@ ACTIONS_KEY: Final = "actions.json"
 PLAN_MAX_BYTES: Final = (
     900 * 1024
 )  # Kubernetes refuses objects above 1 MiB; room for metadata is left.
+
+# A Flow in a pool has one of so many places in the pool's worker; each is a ConfigMap that may be missing.
+POOL_PLACES: Final = 100
 
 # A Secret's optional key that binds it to hosts: a comma-separated list of origins.
 SECRET_ALLOWED_ORIGINS: Final = "allowedOrigins"

@@ -27,6 +27,9 @@ class Reason(StrEnum):
     STORE_FULL = "StoreFull"
     STORE_FILLING = "StoreFilling"
     QUOTA_EXCEEDED = "QuotaExceeded"
+    POOL_FULL = "PoolFull"
+    MOVING = "Moving"
+    MOVE_HELD = "MoveHeld"
     VALID = "Valid"
     SECRET_MISSING = "SecretMissing"
     AUTH_DENIED = "AuthDenied"
@@ -78,6 +81,9 @@ SAYS: Final[dict[Reason, str]] = {
     Reason.STORE_FULL: "The store of a worker has no room; senders are told to come again.",
     Reason.STORE_FILLING: "The store of a worker fills up; senders are slowed down.",
     Reason.QUOTA_EXCEEDED: "A quota of the namespace keeps the worker from running.",
+    Reason.POOL_FULL: "The pool holds as many Flows as it may, or as much as its object can carry.",
+    Reason.MOVING: "The Flow goes to another worker; only time is needed.",
+    Reason.MOVE_HELD: "The Flow goes to another worker once it is suspended and its store is empty.",
     Reason.VALID: "Every credential is there and accepted.",
     Reason.SECRET_MISSING: "A Secret, or one of its keys, is not there.",
     Reason.AUTH_DENIED: "A system refused the credential.",

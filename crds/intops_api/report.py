@@ -225,6 +225,9 @@ class FlowReport(ApiModel):
     started_at: str
     at: str
     plans: list[PlanReport] = Field(default_factory=list)
+    left: dict[str, int | None] | None = None
+    """Unfinished messages in stores without a plan, by `NAMESPACE/NAME` of the Flow that is gone; null where not
+    known. None of a worker that has not looked yet."""
 
 
 class LastWords(ApiModel):
@@ -234,4 +237,7 @@ class LastWords(ApiModel):
     """
 
     left: dict[str, int | None] = Field(default_factory=dict)
-    """Unfinished messages of each plan's store, by `NAMESPACE/NAME` of its Flow; null if not known."""
+    """Unfinished messages of each store, by `NAMESPACE/NAME` of its Flow; null if not known. Where all would not
+    fit, only the stores in which something is left or may be."""
+    total: int | None = None
+    """Unfinished messages of all stores of the volume together; null if that is not known."""

@@ -1,4 +1,4 @@
-"""Bring the children of one Flow to what they should be: apply, prune, tell the pods.
+"""Bring the children of one Flow or pool to what they should be: apply, prune, tell the pods.
 
 Called by the reconciler with a plan. What did not change is not sent; what belongs to somebody
 else is not touched.
@@ -6,7 +6,7 @@ else is not touched.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,9 @@ from intops_api.conditions import Reason
 from intops_core.resources import Ref
 from intops_operator.cache import Cache
 from intops_operator.core.children import CHILD_KINDS, desired
-from intops_operator.core.children.worker import Worker, child_name
+from intops_operator.core.children.worker import Worker
 from intops_operator.core.facts import Problem
-from intops_operator.core.observed import digest, is_managed
+from intops_operator.core.observed import ChildFact, digest, is_managed
 from intops_operator.edges.cluster import Cluster, ClusterError, NotFound
 from intops_operator.journal import Journal
 
@@ -29,27 +29,72 @@ KEPT = "PersistentVolumeClaim"  # may hold messages: never pruned with its Flow
 
 @dataclass(slots=True)
 class Applied:
-    """What was applied for one Flow last, by kind: hash of the intent, digest of the result."""
+    """What was applied for one Flow or pool last, by kind: hash of the intent, digest of the result."""
 
     by_kind: dict[str, tuple[str, str]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    """What it is called, by kind."""
     complete: bool = False
     """Whether everything was applied; until something of the intent changes."""
 
-    def holds(self, flow: Ref, cache: Cache) -> bool:
+    def holds(self, ref: Ref, cache: Cache) -> bool:
         """Whether all children are as they were applied: the common case, and cheap to see."""
         if not self.complete:
             return False
         for kind, (_, result) in self.by_kind.items():
-            child = cache.child(kind, flow.namespace, child_name(flow.name))
+            child = cache.child(kind, ref.namespace, self.names[kind])
             if child is None or child.digest != result:
                 return False
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Who children belong to: a Flow, by name and uid, or a pool."""
+
+    namespace: str
+    flow: str = ""
+    uid: str = ""
+    pool: str = ""
+
+    def has(self, child: ChildFact) -> bool:
+        """Whether a labelled child is this one's."""
+        if self.flow:
+            return child.flow == self.flow
+        return not child.flow and child.pool == self.pool
+
+    def made(self, meta: Mapping[str, Any]) -> bool:
+        """Whether an object that the cache does not know is this one's, by its metadata."""
+        if is_managed(meta):
+            found = meta["labels"]
+            if self.flow:
+                return bool(found.get(names.LABEL_FLOW) == self.flow)
+            return names.LABEL_FLOW not in found and found.get(names.LABEL_POOL) == self.pool
+        owners = meta.get("ownerReferences") or ()
+        return bool(self.uid) and any(owner.get("uid") == self.uid for owner in owners)
+
+    @property
+    def words(self) -> str:
+        """What it is, in words."""
+        return "this Flow" if self.flow else f'pool "{self.pool}"'
+
+
 async def apply_children(
     worker: Worker, applied: Applied, cache: Cache, cluster: Cluster
 ) -> list[Problem]:
-    """Apply what differs, then remove what is owned and no longer wanted.
+    """Apply what differs, then remove what is owned and no longer wanted. See `apply_all`."""
+    whose = Whose(worker.namespace, worker.flow, worker.uid)
+    wanted = desired(worker)
+    problems = await apply_all(wanted, whose, applied, cache, cluster)
+    if not problems:
+        await _prune(wanted, whose, cache, cluster)
+    return problems
+
+
+async def apply_all(
+    wanted: Iterable[dict[str, Any]], whose: Whose, applied: Applied, cache: Cache, cluster: Cluster
+) -> list[Problem]:
+    """Apply what differs.
 
     Returns:
         What could not be applied. The rest was applied all the same: a Service must not wait for
@@ -59,42 +104,39 @@ async def apply_children(
         ClusterError: The API server cannot be reached.
     """
     problems = []
-    wanted = desired(worker)
     for manifest in wanted:
-        problem = await _apply(manifest, worker, applied, cache, cluster)
+        problem = await _apply(manifest, whose, applied, cache, cluster)
         if problem is not None:
             problems.append(problem)
     applied.complete = not problems
-    if not problems:
-        await _prune({m["kind"] for m in wanted}, worker, cache, cluster)
     return problems
 
 
 async def _apply(
-    manifest: dict[str, Any], worker: Worker, applied: Applied, cache: Cache, cluster: Cluster
+    manifest: dict[str, Any], whose: Whose, applied: Applied, cache: Cache, cluster: Cluster
 ) -> Problem | None:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     intent = _hash(manifest)
-    present = cache.child(kind, worker.namespace, name)
+    present = cache.child(kind, whose.namespace, name)
     if present is not None and applied.by_kind.get(kind) == (intent, present.digest):
         return None
     if present is None:
-        existing = await cluster.get(kind, worker.namespace, name)
-        if existing is not None and not _is_ours(existing, worker):
-            return _foreign(kind, name)
-    elif present.flow != worker.flow:
-        return _foreign(kind, name)
+        existing = await cluster.get(kind, whose.namespace, name)
+        if existing is not None and not whose.made(existing["metadata"]):
+            return _foreign(kind, name, whose)
+    elif not whose.has(present):
+        return _foreign(kind, name, whose)
     try:
         result = await _send(manifest, cluster, replace_lists=present is not None)
     except ClusterError as error:
         if error.status == 0 or error.status >= 500:
             raise
         return _refused(kind, name, error)
-    applied.by_kind[kind] = (intent, digest(result))
+    applied.by_kind[kind], applied.names[kind] = (intent, digest(result)), name
     cache.take_answer(kind, result, present)
-    journal.info(
-        "child applied", kind=kind, namespace=worker.namespace, name=name, plan=worker.plan.hash
-    )
+    plan = (manifest["metadata"].get("annotations") or {}).get(names.ANNOTATION_PLAN_HASH)
+    told = {"plan": plan} if plan else {}
+    journal.info("child applied", kind=kind, namespace=whose.namespace, name=name, **told)
     return None
 
 
@@ -117,18 +159,10 @@ async def _send(
     return await cluster.apply(manifest)
 
 
-def _is_ours(existing: Mapping[str, Any], worker: Worker) -> bool:
-    meta = existing["metadata"]
-    if is_managed(meta):
-        return bool(meta["labels"][names.LABEL_FLOW] == worker.flow)
-    owners = meta.get("ownerReferences") or ()
-    return any(owner.get("uid") == worker.uid for owner in owners)
-
-
-def _foreign(kind: str, name: str) -> Problem:
+def _foreign(kind: str, name: str, whose: Whose) -> Problem:
     return Problem(
         Reason.WORKER_UNAVAILABLE,
-        f'{kind} "{name}" exists already and does not belong to this Flow, so it is left alone; '
+        f'{kind} "{name}" exists already and does not belong to {whose.words}, so it is left alone; '
         "delete or rename it, and the worker is set up by itself.",
     )
 
@@ -146,28 +180,55 @@ def _hash(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-async def _prune(wanted: set[str], worker: Worker, cache: Cache, cluster: Cluster) -> None:
+async def _prune(
+    wanted: Iterable[Mapping[str, Any]], whose: Whose, cache: Cache, cluster: Cluster
+) -> None:
+    named = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in wanted}
     for kind in CHILD_KINDS:
         if kind == KEPT:
             continue
         for child in cache.children(kind):
-            mine = (child.namespace, child.flow) == (worker.namespace, worker.flow)
-            if not mine or child.owner_uid != worker.uid or child.leaving:
+            mine = (child.namespace, child.flow) == (whose.namespace, whose.flow)
+            if not mine or child.owner_uid != whose.uid or cache.leaves(child):
                 continue
-            if kind in wanted and child.name == worker.name:
-                continue
-            await cluster.delete(kind, child.namespace, child.name, uid=child.uid)
-            journal.info("child removed", kind=kind, namespace=child.namespace, name=child.name)
+            if (kind, child.name) not in named:
+                await remove(child, cache, cluster)
 
 
-async def tell_pods(flow: Ref, plan_hash: str, cache: Cache, cluster: Cluster) -> None:
-    """Annotate the pods with the plan's hash, which makes kubelet refresh the volume at once."""
-    for pod in cache.pods(flow):
-        if not pod.is_live or pod.plan_hash == plan_hash:
+async def remove(child: ChildFact, cache: Cache, cluster: Cluster) -> None:
+    """Delete one child, exactly this one; the feed tells when it is gone."""
+    await cluster.delete(child.kind, child.namespace, child.name, uid=child.uid)
+    cache.doom(child)
+    journal.info("child removed", kind=child.kind, namespace=child.namespace, name=child.name)
+
+
+async def tell_pods(
+    crew: Ref, annotation: str, wanted: str | None, cache: Cache, cluster: Cluster
+) -> None:
+    """Annotate the pods with a hash of what is new, which makes kubelet refresh the volume at once.
+
+    Args:
+        crew: The Flow whose own worker it is, or the pool.
+        annotation: Which; the fact of a pod is called `plan_hash` or `actions_hash`.
+        wanted: The hash; in a pool it is put together from those of all Flows.
+    """
+    if wanted is None:
+        return
+    for pod in cache.pods(crew):
+        told = pod.plan_hash if annotation == names.ANNOTATION_PLAN_HASH else pod.actions_hash
+        if not pod.is_live or told == wanted:
             continue
-        change = {"metadata": {"annotations": {names.ANNOTATION_PLAN_HASH: plan_hash}}}
+        change = {"metadata": {"annotations": {annotation: wanted}}}
         try:
-            told = await cluster.patch("Pod", pod.namespace, pod.name, change)
+            answer = await cluster.patch("Pod", pod.namespace, pod.name, change)
         except NotFound:
             continue
-        cache.take_answer("Pod", told, pod)
+        cache.take_answer("Pod", answer, pod)
+
+
+def together(hashes: Iterable[tuple[str, str | None]]) -> str | None:
+    """One hash of several, by name; None where there is none at all."""
+    found = sorted((name, each) for name, each in hashes if each is not None)
+    if not found:
+        return None
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]

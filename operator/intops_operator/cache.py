@@ -14,10 +14,13 @@ from intops_core.findings import Finding
 from intops_core.graph import ReferenceGraph
 from intops_core.resources import Ref, Resource, Resources, parse_resource
 from intops_operator import metrics
+from intops_operator.core.children.worker import child_name
 from intops_operator.core.observed import (
+    POOL,
     ChildFact,
     PodFact,
     child_fact,
+    crew_of,
     is_managed,
     pod_fact,
     trimmed,
@@ -54,10 +57,12 @@ class Cache:
         self._generations: dict[Ref, int] = {}
         self._children: dict[str, dict[Place, ChildFact]] = defaultdict(dict)
         self._pods: dict[Place, PodFact] = {}
-        self._parted: dict[Place, PodFact] = {}
-        self._pods_of: defaultdict[Place, set[Place]] = defaultdict(set)
+        self._parted: dict[Ref, PodFact] = {}
+        self._pods_of: defaultdict[Ref, set[Place]] = defaultdict(set)
+        self._slots: defaultdict[Ref, set[Place]] = defaultdict(set)
         self._snapshots: dict[str, tuple[int, Resources]] = {}
         self._gone: dict[str, None] = {}
+        self._doomed: dict[str, None] = {}
         self._numbers: Counter[str] = Counter()
         self._volumes: dict[Ref, int] = {}
 
@@ -110,9 +115,20 @@ class Cache:
             self.take(kind, body)
 
     def _bury(self, uid: str) -> None:
+        self._doomed.pop(uid, None)
         self._gone[uid] = None
         if len(self._gone) > REMEMBERED_GONE:
             del self._gone[next(iter(self._gone))]
+
+    def doom(self, child: ChildFact) -> None:
+        """A child was deleted, which the feed has yet to tell."""
+        self._doomed[child.uid] = None
+        if len(self._doomed) > REMEMBERED_GONE:
+            del self._doomed[next(iter(self._doomed))]
+
+    def leaves(self, child: ChildFact) -> bool:
+        """Whether a child is on its way out."""
+        return child.leaving or child.uid in self._doomed
 
     def _take_resource(self, kind: str, body: Mapping[str, Any], deleted: bool) -> Concerned:
         raw = trimmed({**body, "kind": kind})
@@ -173,15 +189,22 @@ class Cache:
         before = self._children[kind].get(place)
         if deleted or not is_managed(body["metadata"]):
             self._children[kind].pop(place, None)
-            fact = before
-            changed = before is not None
+            fact = None
         else:
             fact = child_fact(kind, body)
             self._children[kind][place] = fact
-            changed = fact != before
-        if fact is None or not changed:
+        if kind == "ConfigMap":
+            self._index(place, before, fact)
+        if fact == before:
             return Concerned()
-        return Concerned(looks={Ref("Flow", fact.namespace, fact.flow)})
+        return Concerned(looks={ref for one in (before, fact) if one for ref in one.concerns})
+
+    def _index(self, place: Place, before: ChildFact | None, now: ChildFact | None) -> None:
+        """Keep the places in pools by pool and by Flow."""
+        for ref in before.concerns if before is not None and before.pool else ():
+            self._slots[ref].discard(place)
+        for ref in now.concerns if now is not None and now.pool else ():
+            self._slots[ref].add(place)
 
     def _take_pod(self, body: Mapping[str, Any], deleted: bool) -> Concerned:
         fact = pod_fact(body)
@@ -194,14 +217,14 @@ class Cache:
             # A ghost brings no status: then it counts as it was seen last.
             last = fact if fact.ran else before
             if last.ran:
-                self._parted[fact.namespace, before.flow] = last
-            self._pods_of[fact.namespace, before.flow].discard(place)
-            return Concerned(looks={Ref("Flow", fact.namespace, before.flow)})
+                self._parted[before.crew] = last
+            self._pods_of[before.crew].discard(place)
+            return Concerned(looks={before.crew})
         self._pods[place] = fact
-        self._pods_of[fact.namespace, fact.flow].add(place)
+        self._pods_of[fact.crew].add(place)
         if fact == before:
             return Concerned()
-        return Concerned(looks={Ref("Flow", fact.namespace, fact.flow)})
+        return Concerned(looks={fact.crew})
 
     # --- what is asked ----------------------------------------------------------------
 
@@ -247,20 +270,47 @@ class Cache:
         """All labelled children of one kind."""
         return iter(list(self._children[kind].values()))
 
-    def pods(self, flow: Ref) -> tuple[PodFact, ...]:
-        """Pods of one Flow."""
-        places = self._pods_of.get((flow.namespace, flow.name), ())
-        return tuple(self._pods[place] for place in sorted(places))
+    def pods(self, crew: Ref) -> tuple[PodFact, ...]:
+        """Pods of one Flow's own worker, or of a pool."""
+        return tuple(self._pods[place] for place in sorted(self._pods_of.get(crew, ())))
 
-    def last_pod(self, flow: Ref) -> PodFact | None:
-        """The pod of a Flow that began to run last, also if it is gone; None if none is known."""
-        parted = self._parted.get((flow.namespace, flow.name))
-        ran = [pod for pod in self.pods(flow) if pod.ran] + ([parted] if parted else [])
+    def last_pod(self, crew: Ref) -> PodFact | None:
+        """The pod of a Flow or a pool that began to run last, also if it is gone; None if none is known."""
+        parted = self._parted.get(crew)
+        ran = [pod for pod in self.pods(crew) if pod.ran] + ([parted] if parted else [])
         return max(ran, key=lambda pod: pod.started_at or "", default=None)
 
-    def forget_pods(self, flow: Ref) -> None:
-        """A Flow is gone with all that was its own."""
-        self._parted.pop((flow.namespace, flow.name), None)
+    def forget_pods(self, crew: Ref) -> None:
+        """A Flow or a pool is gone with all that was its own."""
+        self._parted.pop(crew, None)
+
+    def slots(self, ref: Ref) -> list[ChildFact]:
+        """Taken places of a pool, or the places that one Flow has in pools, by name."""
+        places = sorted(self._slots.get(ref, ()))
+        return [self._children["ConfigMap"][place] for place in places]
+
+    def plan_child(self, flow: Ref) -> ChildFact | None:
+        """The ConfigMap from which a Flow's worker has its plan: its own, or its place in a pool."""
+        own = self.child("ConfigMap", flow.namespace, child_name(flow.name))
+        if own is not None and own.flow == flow.name and not self.leaves(own):
+            return own
+        return next((slot for slot in self.slots(flow) if not self.leaves(slot)), None)
+
+    def crew(self, flow: Ref) -> Ref:
+        """What the worker of a Flow works for: the Flow, or the pool in which it has its place."""
+        child = self.plan_child(flow)
+        return crew_of(flow.namespace, "", child.pool) if child and child.pool else flow
+
+    def served_by(self, pod: PodFact) -> list[Ref]:
+        """The Flows that a pod works for."""
+        if pod.crew.kind != POOL:
+            return [pod.crew]
+        return [Ref("Flow", slot.namespace, slot.flow) for slot in self.slots(pod.crew)]
+
+    def pools(self) -> set[Ref]:
+        """Every pool of which there is something."""
+        children = (child for kind in self._children.values() for child in kind.values())
+        return {crew_of(one.namespace, "", one.pool) for one in children if one.pool}
 
     def all_pods(self) -> list[PodFact]:
         """Pods of all Flows."""

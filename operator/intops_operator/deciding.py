@@ -12,7 +12,7 @@ from intops_api.actions import ActionReport
 from intops_api.plan import FlowPlan
 from intops_core.findings import Finding
 from intops_core.resources import Ref, Resource
-from intops_operator.applying import Applied
+from intops_operator.applying import Applied, tell_pods, together
 from intops_operator.cache import Cache
 from intops_operator.core.actions import (
     State,
@@ -23,9 +23,8 @@ from intops_operator.core.actions import (
     state_of,
     told,
 )
-from intops_operator.core.children.worker import child_name
 from intops_operator.core.observed import digest
-from intops_operator.edges.cluster import Cluster, NotFound
+from intops_operator.edges.cluster import Cluster
 from intops_operator.edges.reports import ReportBook
 from intops_operator.journal import Journal
 from intops_operator.statuswriter import StatusWriter
@@ -73,7 +72,7 @@ class Deciding:
             resource for resource in self._actions(flow) if self._state(resource) == "waiting"
         ]
         wanted = told(flow, waiting)
-        child = self._cache.child("ConfigMap", flow.namespace, child_name(flow.name))
+        child = self._cache.plan_child(flow)
         if child is None:
             return bool(waiting)
         if child.actions_hash != wanted.hash:
@@ -138,7 +137,7 @@ class Deciding:
         return state_of(resource, self._status(resource), second_approver=asks)
 
     def _answer(self, flow: Ref, resource: Resource) -> ActionReport | None:
-        for heard in self._book.heard(flow):
+        for heard in self._book.heard(flow, self._cache.pods(self._cache.crew(flow))):
             for answer in heard.plan.actions if heard.plan is not None else ():
                 if answer.uid == resource.meta.uid:
                     return answer
@@ -168,13 +167,7 @@ class Deciding:
             self._queue.add_later(resource.ref, LATER_S)
 
     async def _tell_pods(self, flow: Ref, wanted: str | None) -> None:
-        """Annotate the pods, which makes kubelet refresh the volume at once."""
-        for pod in self._cache.pods(flow):
-            if wanted is None or not pod.is_live or pod.actions_hash == wanted:
-                continue
-            change = {"metadata": {"annotations": {names.ANNOTATION_ACTIONS: wanted}}}
-            try:
-                answer = await self._cluster.patch("Pod", pod.namespace, pod.name, change)
-            except NotFound:
-                continue
-            self._cache.take_answer("Pod", answer, pod)
+        crew = self._cache.crew(flow)
+        if crew != flow and wanted is not None:
+            wanted = together((s.name, s.actions_hash) for s in self._cache.slots(crew))
+        await tell_pods(crew, names.ANNOTATION_ACTIONS, wanted, self._cache, self._cluster)

@@ -119,11 +119,12 @@ class Leading:
             ),
             book,
             self._cache.all_pods,
+            served_by=self._cache.served_by,
             is_settled=reconciler.is_settled,
             on_news=lambda flow: queue.add(flow, urgent=False),
         )
         self._queue, self._reconciler = queue, reconciler
-        for ref in self._cache.refs():
+        for ref in (*self._cache.refs(), *self._cache.pools()):
             queue.add(ref, urgent=False)
         flowgauges.clear()
         try:
@@ -147,7 +148,7 @@ class Leading:
         interval_s = self._settings.resync_interval_s
         while True:
             await asyncio.sleep(interval_s)
-            for ref in self._cache.refs():
+            for ref in (*self._cache.refs(), *self._cache.pools()):
                 reconciler.outdate(ref)
                 queue.add_later(ref, random.uniform(0, interval_s / 2))
 

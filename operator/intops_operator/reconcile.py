@@ -11,21 +11,32 @@ from datetime import UTC, datetime
 
 from intops_api.conditions import ConditionType, Reason
 from intops_api.flow import FlowSpec
+from intops_api.names import ANNOTATION_PLAN_HASH
 from intops_api.plan import FlowPlan, PlanBlobs
 from intops_core.findings import Finding
 from intops_core.resources import Ref, Resource
 from intops_operator.applying import Applied, apply_children, tell_pods
 from intops_operator.cache import Cache
-from intops_operator.core.children.worker import Worker, WorkerSettings, child_name, name_problem
+from intops_operator.core.children.worker import (
+    Worker,
+    WorkerSettings,
+    child_name,
+    name_problem,
+    pool_child_name,
+)
 from intops_operator.core.facts import FlowFacts, Problem
 from intops_operator.core.flowstatus import flow_status
 from intops_operator.core.judging import judge_flow
+from intops_operator.core.observed import POOL
+from intops_operator.core.placing import Step
 from intops_operator.deciding import Deciding
 from intops_operator.edges.cluster import Cluster, ClusterError
 from intops_operator.edges.reports import ReportBook
 from intops_operator.flowgauges import FlowGauges
 from intops_operator.journal import Journal
+from intops_operator.moving import Moving
 from intops_operator.planner import Planner, Thought, told_apart
+from intops_operator.pooling import Pools
 from intops_operator.standings import Standings
 from intops_operator.statuswriter import StatusWriter
 from intops_operator.workqueue import WorkQueue
@@ -45,6 +56,8 @@ class FlowState:
     plan_data: bytes = b""
     problem: Problem | None = None
     applied: Applied = field(default_factory=Applied)
+    place: str | None = None
+    """Where that was applied: a pool, or empty for a worker of its own."""
     settled: bool = False
     awaits: bool = False
     """Whether the worker has been told a decision and has not answered yet."""
@@ -86,12 +99,20 @@ class Reconciler:
         self._deciding = Deciding(
             tools.cluster, tools.cache, tools.book, tools.writer, tools.queue, now
         )
+        self._pools = Pools(tools.cluster, tools.cache, tools.book, tools.queue, worker)
+        self._moving = Moving(
+            tools.cluster,
+            tools.cache,
+            tools.book,
+            self._pools,
+            no_report_after_s=no_report_after_s,
+        )
 
     def outdate(self, ref: Ref) -> None:
         """The object, or something that it uses, changed: judge it anew at the next look."""
         if ref.kind == "Flow":
             self._stale.add(ref)
-        else:
+        elif ref.kind != POOL:
             self._standings.outdate(ref)
 
     @contextmanager
@@ -124,6 +145,8 @@ class Reconciler:
             except BaseException:
                 self._standings.unheard(ref)
                 raise
+        elif ref.kind == POOL:
+            await self._pools.look(ref)
         elif ref.kind == "FlowAction":
             await self._deciding.look(ref, await self._standings.judged(ref))
         else:
@@ -135,46 +158,87 @@ class Reconciler:
         if ref not in self._tools.cache:
             await self._depart(ref)
             return
-        state = self._flows.get(ref)
-        applied = state is not None and state.applied.holds(ref, self._tools.cache)
-        if (
-            state is None
-            or ref in self._stale
-            or (state.plan and not applied and not state.plan_data)
-        ):
+        state, step = self._flows.get(ref), self._step(ref)
+        anew = state is None or ref in self._stale or self._lacks_plan(ref, state, step)
+        if state is None or anew:
             state = await self._plan(ref)
             if state is None:
                 return
-            applied = False
+            step = self._step(ref)  # the live read may have brought another spec
         problems: list[Problem] = [state.problem] if state.problem else []
         resource = self._tools.cache.resource(ref)
         deleting = bool(resource and (resource.meta.model_extra or {}).get("deletionTimestamp"))
         may_apply = resource is not None and not problems and not deleting
-        if state.plan is not None and resource is not None and may_apply and not applied:
-            worker = Worker(
-                namespace=ref.namespace,
-                flow=ref.name,
-                uid=resource.meta.uid,
-                plan=state.plan,
-                plan_data=state.plan_data,
-                runtime=_spec(resource).runtime,
-                settings=self._worker,
-            )
-            problems += await apply_children(
-                worker, state.applied, self._tools.cache, self._tools.cluster
-            )
-            if not problems:
-                # The plan is in its ConfigMap now; a thousand copies here would serve nobody. Classes are shared.
-                state.plan_data = b""
-                kept = PlanBlobs(classes=state.plan.blobs.classes)
-                state.plan = state.plan.model_copy(update={"blobs": kept})
-        if state.plan is not None and may_apply and not problems:
-            await tell_pods(ref, state.plan.hash, self._tools.cache, self._tools.cluster)
+        if state.plan is not None and resource is not None and step is not None and may_apply:
+            if step.deed != "wait" and (anew or not self._stands(ref, state, step)):
+                problems += await self._bring_about(ref, state, resource, step)
+            if not problems and step.deed in {"run", "go"} and not step.place:
+                wanted, tools = state.plan.hash, self._tools
+                await tell_pods(ref, ANNOTATION_PLAN_HASH, wanted, tools.cache, tools.cluster)
         if not deleting:
             state.awaits = await self._deciding.hand_down(ref, state.plan, state.applied)
-        self._judge(ref, state, resource, problems)
+        told = [*problems, *self._pools.problems(self._tools.cache.crew(ref))]
+        self._judge(ref, state, resource, told, step)
         if problems and state.problem is None:
             raise ClusterError(409, problems[0].reason.value, problems[0].message)
+
+    def _step(self, ref: Ref) -> Step | None:
+        """What to do about the Flow's place; None while its spec cannot be read."""
+        resource = self._tools.cache.resource(ref)
+        if resource is None:
+            return None
+        return self._moving.step(ref, _spec(resource), self._now())
+
+    def _lacks_plan(self, ref: Ref, state: FlowState, step: Step | None) -> bool:
+        """Whether children are to be applied, and the plan for it is in its ConfigMap only."""
+        applies = step is not None and step.deed in {"run", "go"}
+        return applies and not state.plan_data and not self._stands(ref, state, step)
+
+    def _stands(self, ref: Ref, state: FlowState, step: Step | None) -> bool:
+        """Whether nothing is to be done about a Flow's children: the common case, and cheap to see."""
+        if state.plan is None or step is None or step.deed == "wait":
+            return True
+        if step.deed == "close" or state.place != step.place:
+            return False
+        return state.applied.holds(ref, self._tools.cache)
+
+    async def _bring_about(
+        self, ref: Ref, state: FlowState, resource: Resource, step: Step
+    ) -> list[Problem]:
+        """Bring the Flow's children to what they should be, where they should be."""
+        if state.plan is None:
+            raise ValueError("a Flow without a plan has no children to apply")
+        tools = self._tools
+        worker = Worker(
+            namespace=ref.namespace,
+            flow=ref.name,
+            uid=resource.meta.uid,
+            plan=state.plan,
+            plan_data=state.plan_data,
+            runtime=_spec(resource).runtime,
+            settings=self._worker,
+        )
+        if step.deed == "close":
+            await self._moving.close(worker, step)
+            state.place = None
+            tools.queue.add_later(ref, DEPARTING_S)
+            return []
+        if step.deed == "go":
+            await self._moving.leave(ref, step)
+        if state.place != step.place:
+            state.place, state.applied = step.place, Applied()
+        if step.place:
+            problems = await self._pools.run(worker, step.place, state.applied)
+        else:
+            problems = await apply_children(worker, state.applied, tools.cache, tools.cluster)
+        if not problems:
+            # The plan is in its ConfigMap now; a thousand copies here would serve nobody. Classes are shared.
+            state.plan_data = b""
+            kept = PlanBlobs(classes=worker.plan.blobs.classes)
+            state.plan = worker.plan.model_copy(update={"blobs": kept})
+            if step.deed == "go":
+                tools.cache.forget_pods(ref)
+        return problems
 
     async def _plan(self, ref: Ref) -> FlowState | None:
         """Plan a Flow from what is there now; None if it is not there."""
@@ -203,15 +267,22 @@ class Reconciler:
         return state
 
     def _judge(
-        self, ref: Ref, state: FlowState, resource: Resource | None, problems: list[Problem]
+        self,
+        ref: Ref,
+        state: FlowState,
+        resource: Resource | None,
+        problems: list[Problem],
+        step: Step | None,
     ) -> None:
         tools = self._tools
-        pods = tools.cache.pods(ref)
-        tools.book.keep_only(ref, (pod.uid for pod in pods))
+        crew = tools.cache.crew(ref)
+        pods = tools.cache.pods(crew)
         if any(p.is_live and p.answers and not tools.book.was_tried(p) for p in pods):
             # A new leader knows nothing yet; what was written before is better than a guess.
             return
-        config_map = tools.cache.child("ConfigMap", ref.namespace, child_name(ref.name))
+        config_map = tools.cache.plan_child(ref)
+        shared = crew.name if crew.kind == POOL else None
+        worker_name = child_name(ref.name) if shared is None else pool_child_name(shared)
         facts = FlowFacts(
             namespace=ref.namespace,
             name=ref.name,
@@ -224,9 +295,11 @@ class Reconciler:
             plan=state.plan,
             running_hash=config_map.plan_hash if config_map else None,
             pods=pods,
-            heard=tools.book.heard(ref),
-            deployment=tools.cache.child("Deployment", ref.namespace, child_name(ref.name)),
+            heard=tools.book.heard(ref, pods),
+            deployment=tools.cache.child("Deployment", ref.namespace, worker_name),
             problems=tuple(problems),
+            pool=shared,
+            move=step.told if step is not None else None,
             previous=tools.writer.previous(ref),
         )
         judged = judge_flow(facts)
@@ -247,7 +320,6 @@ class Reconciler:
         self._deciding.forget(ref)
         self._stale.discard(ref)
         claim = tools.cache.child("PersistentVolumeClaim", ref.namespace, child_name(ref.name))
-        tools.book.forget(ref)
         if claim is None or claim.leaving:
             tools.cache.forget_pods(ref)
             return

@@ -5,7 +5,6 @@ set aside here, because all others of its source wait behind it.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from intops_runtime.edges.black_box import BlackBox
 from intops_runtime.edges.clock import utc_now
 from intops_runtime.edges.store.base import PASSING, STORE_RETRY_S, Fenced, Store
 from intops_runtime.shadows import Shadows
+from intops_runtime.waiting import wait_at_most
 
 log = logging.getLogger("intops.worker")
 
@@ -88,8 +88,7 @@ class IntakeLoop:
         deliveries = await self._store.next_intake(BATCH)
         if not deliveries:
             self._arrived.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), min(TICK_S, self._store.poll_s))
+            await wait_at_most(self._arrived, min(TICK_S, self._store.poll_s))
             return
         now = utc_now()
         results = []

@@ -46,6 +46,7 @@ from intops_runtime.polling import Polling
 from intops_runtime.rates import Rates
 from intops_runtime.systems import MakeOutbound, Secrets, Systems
 from intops_runtime.target import Target
+from intops_runtime.waiting import wait_at_most
 
 log = logging.getLogger("intops.worker")
 
@@ -260,8 +261,7 @@ class PlanRunner:
         within_s = min(TICK_S, self.store.poll_s)
         if not self._running:
             within_s = min(within_s, await self._until_due())
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._due.wait(), within_s)
+        await wait_at_most(self._due, within_s)
         if len(self._running) > BUSY:
             await asyncio.sleep(GATHER_S)
 

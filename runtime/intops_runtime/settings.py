@@ -36,6 +36,8 @@ class Settings:
     drain_s: float = DRAIN_S
     last_words: Path | None = None
     """File for what is left in the stores at the end."""
+    remove_empty_after_s: float | None = None
+    """Seconds after which an empty store without a plan is removed; None looks after no such store."""
 
 
 def flags(hostname: str) -> argparse.ArgumentParser:
@@ -104,6 +106,13 @@ def flags(hostname: str) -> argparse.ArgumentParser:
         metavar="FILE",
         help="write at the end how many messages are left in the stores, as JSON",
     )
+    parser.add_argument(
+        "--remove-empty-after",
+        type=float,
+        metavar="SECONDS",
+        help="the data directory is this worker's alone: tell what is left in stores without a plan, and "
+        "remove an empty one after so long (default: leave them alone)",
+    )
     return parser
 
 
@@ -139,4 +148,5 @@ def parse(arguments: list[str], *, hostname: str, api_server: str | None = None)
         allow_volatile=given.allow_volatile,
         drain_s=given.drain_seconds,
         last_words=given.last_words,
+        remove_empty_after_s=given.remove_empty_after,
     )

@@ -45,6 +45,7 @@ from intops_runtime.edges.plan_files import FlowKey, PlanFiles
 from intops_runtime.edges.store.base import StoreBusy, StoreError
 from intops_runtime.metrics import WorkerCollector
 from intops_runtime.notice_board import NoticeBoard
+from intops_runtime.parted import PartedStores
 from intops_runtime.runner import PlanRunner
 from intops_runtime.settings import Settings
 from intops_runtime.sources import open_sources, shut_sources
@@ -54,6 +55,8 @@ log = logging.getLogger("intops.worker")
 
 # Plans and Secrets are looked at this often; both are small files.
 LOOK_EVERY_S = 1.0
+# Kubernetes shows 4096 bytes of them.
+LONGEST_LAST_WORDS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,14 @@ class Worker:
         self._boards: dict[FlowKey, NoticeBoard] = {}
         self._credentials = Credentials(settings.secrets)
         self._stores = Stores(settings, self._secret)
-        self._registry = CaptureRegistry()
+        # Elsewhere the folder may be shared with workers of other plans, as on a desk.
+        self._parted = (
+            PartedStores(settings.data, settings.remove_empty_after_s, settings.allow_volatile)
+            if settings.remove_empty_after_s is not None
+            else None
+        )
+        # Senders of a Flow that moves between workers must not be told that it does not exist.
+        self._registry = CaptureRegistry(others_may_come=self._parted is not None)
         self._sites: list[web.BaseRunner] = []
         self._fatal: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._looked = False
@@ -174,8 +184,10 @@ class Worker:
             left[f"{plan.flow.namespace}/{plan.flow.name}"] = (
                 plan.store.unfinished if known else None
             )
+        parted = self._left_behind()
+        left |= parted or {}
         try:
-            file.write_bytes(LastWords(left=left).model_dump_json().encode())
+            file.write_bytes(last_words(left, complete=parted is not None).encode())
         except OSError as error:
             log.warning("last words not written", extra={"data": {"why": str(error)}})
 
@@ -196,7 +208,11 @@ class Worker:
             started_at=rfc3339(self._started_at) or "",
             at=rfc3339(time.time()) or "",
             plans=self.plan_reports(),
+            left=self._left_behind(),
         )
+
+    def _left_behind(self) -> dict[str, int | None] | None:
+        return self._parted.left if self._parted is not None else None
 
     async def look(self) -> None:
         """Load new and changed plans, stop those that are gone, and use new Secrets."""
@@ -213,6 +229,8 @@ class Worker:
                 runner.secret_changed(secret_name)
         await self._open_refused_stores()
         await self._take_actions()
+        if self._parted is not None:
+            await self._parted.look(self._runners.keys() | self._refused.keys())
         self._looked = True
 
     async def _look_again_and_again(self) -> None:
@@ -299,6 +317,8 @@ class Worker:
                 await self._load(key, refused.plan)
 
     async def _unload(self, key: FlowKey) -> None:
+        if self._parted is not None:
+            self._parted.expect(key)
         self._registry.remove_flow(*key)
         self._refused.pop(key, None)
         for helper in (self._inboxes.pop(key, None), self._boards.pop(key, None)):
@@ -381,6 +401,29 @@ class Worker:
         site = web.TCPSite(runner, host, port, backlog=1024)
         await site.start()
         return int(runner.addresses[0][1])
+
+
+def last_words(left: dict[str, int | None], *, complete: bool) -> str:
+    """What is said at the end: all stores where that fits, else those that may not be thrown away.
+
+    Args:
+        left: Unfinished messages of each store; None where not known.
+        complete: Whether these are all stores of the volume.
+    """
+    counts = [count for count in left.values() if count is not None]
+    total = sum(counts) if complete and len(counts) == len(left) else None
+    words = _words(left, total)
+    if len(words) <= LONGEST_LAST_WORDS:
+        return words
+    kept = {flow: count for flow, count in left.items() if count != 0}
+    while len(words := _words(kept, total)) > LONGEST_LAST_WORDS:
+        kept.popitem()
+    return words
+
+
+def _words(left: dict[str, int | None], total: int | None) -> str:
+    unsaid = {"total"} if total is None else None
+    return LastWords(left=left, total=total).model_dump_json(exclude=unsaid)
 
 
 def _calm_the_collector() -> None:

@@ -140,6 +140,18 @@ CHANGES = [
         id="a Flow is suspended before it moves, not while it moves",
     ),
     pytest.param(
+        "flow-replicas-share-an-embedded-store",
+        {"runtime": {"replicas": {"max": 1}, "store": {"postgres": None}}},
+        "A running Flow cannot change between an embedded store and PostgreSQL",
+        id="a running Flow keeps its kind of store",
+    ),
+    pytest.param(
+        "flow-replicas-share-an-embedded-store",
+        {"runtime": {"pool": "quiet", "replicas": {"max": 1}, "store": {"postgres": None}}},
+        "runtime.pool and the kind of runtime.store change at once",
+        id="a Flow changes its worker or its kind of store, one at a time",
+    ),
+    pytest.param(
         "connector-limit-of-zero",
         {"class": "generic-webhook"},
         "The class of a Connector cannot be changed",

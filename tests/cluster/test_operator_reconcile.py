@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from typing import Any
 
 import pytest
 
@@ -19,10 +18,13 @@ from support.operators import (
     ReportServer,
     apply,
     await_condition,
+    bind,
     condition,
     documents,
+    end,
     healthy,
     namespace,
+    node,
 )
 
 pytestmark = pytest.mark.cluster
@@ -299,43 +301,6 @@ def test_a_volume_goes_with_its_flow_only_when_it_is_empty(
         assert not removed()
     else:
         until(removed, "the volume to go", timeout_s=60, explain=replica.tail)
-
-
-def node(name: str) -> dict[str, Any]:
-    """A Node that no kubelet serves."""
-    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
-
-
-def bind(plane: ControlPlane, space: str, pod: str, to: str) -> None:
-    """Give a pod a node, as a scheduler does: from then on its deletion takes its grace time."""
-    binding = {
-        "apiVersion": "v1",
-        "kind": "Binding",
-        "metadata": {"name": pod, "namespace": space},
-        "target": {"apiVersion": "v1", "kind": "Node", "name": to},
-    }
-    plane.kubectl.run(
-        "create", "--raw", f"/api/v1/namespaces/{space}/pods/{pod}/binding", "-f", "-",
-        given=json.dumps(binding),
-    )  # fmt: skip
-
-
-def end(plane: ControlPlane, space: str, pod: str, words: LastWords) -> None:
-    """Say what a worker has said at its end, as kubelet does."""
-    terminated = {
-        "exitCode": 0,
-        "startedAt": "2026-01-01T00:00:00Z",
-        "finishedAt": "2026-01-01T01:00:00Z",
-        "message": words.model_dump_json(),
-    }
-    container = {
-        "name": "worker", "image": "test", "imageID": "", "ready": False, "restartCount": 0,
-        "state": {"terminated": terminated},
-    }  # fmt: skip
-    plane.kubectl.run(
-        "patch", "pod", pod, "-n", space, "--subresource=status", "--type=merge",
-        "-p", json.dumps({"status": {"phase": "Succeeded", "containerStatuses": [container]}}),
-    )  # fmt: skip
 
 
 def mark_bound(plane: ControlPlane, space: str) -> None:

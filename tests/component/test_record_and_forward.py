@@ -105,6 +105,22 @@ def test_messages_of_a_pod_are_read_through_its_loopback_port(
     assert set(gate.asked) == {"intops-alerts-0:8082"}
 
 
+def test_a_flow_in_a_pool_is_asked_about_at_the_worker_that_it_shares(
+    gate: ApiGate, plan: FlowPlan, tmp_path: Path
+) -> None:
+    """Its pod has the pool's label, and knows other Flows too."""
+    ((_, console),) = gate.pods.values()
+    shared = ApiGate({"intopspool-quiet-0": ("quiet", console)}, {plan.flow.name: "quiet"})
+    named = ask(shared, tmp_path, "messages", "-o", "json", "--flow", plan.flow.name)
+    every = ask(shared, tmp_path, "messages", "-o", "json")
+    elsewhere = ask(shared, tmp_path, "messages", "--flow", "another")
+    shared.stop()
+
+    assert {m["flow"] for m in json.loads(named.stdout)} == {plan.flow.name}
+    assert json.loads(every.stdout) == json.loads(named.stdout)
+    assert 'No worker of Flow "another"' in elsewhere.stderr
+
+
 def test_who_may_not_forward_is_told_which_right_it_takes(gate: ApiGate, tmp_path: Path) -> None:
     """The API server's own words, and no traceback."""
     gate.forbidden = True

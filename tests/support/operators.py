@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from intops_api.report import LastWords
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import HarnessError, until
 
@@ -66,6 +67,7 @@ class ReportServer:
 
     def __init__(self) -> None:
         self.plans: dict[tuple[str, str], dict[str, Any]] = {}
+        self.left: dict[str, int] = {}
         self.asked = 0
         self.silent = False
         outer = self
@@ -100,11 +102,17 @@ class ReportServer:
             "startedAt": "2026-01-01T00:00:00Z",
             "at": "2026-01-01T00:00:00Z",
             "plans": list(self.plans.values()),
+            "left": self.left,
         }
 
     def say(self, namespace: str, flow: str, **plan: Any) -> None:
         """Report `plan` for one Flow from now on."""
         self.plans[namespace, flow] = {"flow": {"namespace": namespace, "name": flow}, **plan}
+
+    def leave(self, namespace: str, flow: str, left: int) -> None:
+        """Report from now on that a Flow is not run any more, and what its store holds."""
+        del self.plans[namespace, flow]
+        self.left[f"{namespace}/{flow}"] = left
 
     def stop(self) -> None:
         """Close the port."""
@@ -289,3 +297,40 @@ def healthy(
     )  # fmt: skip
     workers.say(space, FLOW, active=flow["status"]["configHash"], **report)
     return flow
+
+
+def node(name: str) -> dict[str, Any]:
+    """A Node that no kubelet serves."""
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
+
+
+def bind(plane: ControlPlane, space: str, pod: str, to: str) -> None:
+    """Give a pod a node, as a scheduler does: from then on its deletion takes its grace time."""
+    binding = {
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": pod, "namespace": space},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": to},
+    }
+    plane.kubectl.run(
+        "create", "--raw", f"/api/v1/namespaces/{space}/pods/{pod}/binding", "-f", "-",
+        given=json.dumps(binding),
+    )  # fmt: skip
+
+
+def end(plane: ControlPlane, space: str, pod: str, words: LastWords) -> None:
+    """Say what a worker has said at its end, as kubelet does."""
+    terminated = {
+        "exitCode": 0,
+        "startedAt": "2026-01-01T00:00:00Z",
+        "finishedAt": "2026-01-01T01:00:00Z",
+        "message": words.model_dump_json(),
+    }
+    container = {
+        "name": "worker", "image": "test", "imageID": "", "ready": False, "restartCount": 0,
+        "state": {"terminated": terminated},
+    }  # fmt: skip
+    plane.kubectl.run(
+        "patch", "pod", pod, "-n", space, "--subresource=status", "--type=merge",
+        "-p", json.dumps({"status": {"phase": "Succeeded", "containerStatuses": [container]}}),
+    )  # fmt: skip

@@ -71,6 +71,10 @@ FLOW_ALERTS: Final = AlertGroup(
                 "`Silent`: nothing comes, although something should. See [IntopsWebhooksLost](#intopswebhookslost).",
                 "`StoreFull`, `StoreFailed`: see [IntopsStoreNearlyFull](#intopsstorenearlyfull).",
                 (
+                    "`MoveHeld`, `Moving`, `PoolFull`: `spec.runtime.pool` names another pool than the Flow runs in. "
+                    "Do what the message says, or write the former pool back; see [pools.md](pools.md)."
+                ),
+                (
                     "`InvalidSpec`, `PatternViolation`, `RefNotFound`, `RefInvalid`, `PlanRejected`: somebody "
                     "changed the Flow or what it names. Undo the change, or mend it as the message says."
                 ),

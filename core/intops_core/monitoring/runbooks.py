@@ -13,8 +13,9 @@ def runbooks_page(groups: Iterable[AlertGroup]) -> str:
         (
             "What to do when an alert of intops fires. How alerts get into your Prometheus stands in "
             "[monitoring.md](monitoring.md). In the commands, NAMESPACE and FLOW are the labels of the alert, and "
-            "CONTEXT is the cluster's name in your kubeconfig. Alerts about the operator name its own namespace. "
-            "`intops explain alert NAME` shows one section in a terminal."
+            "CONTEXT is the cluster's name in your kubeconfig. For pods and volumes of a Flow in a [pool](pools.md) "
+            "write `intops.io/pool=POOL` instead of `intops.io/flow=FLOW`. Alerts about the operator name its own "
+            "namespace. `intops explain alert NAME` shows one section in a terminal."
         ),
         _contents(groups),
     ]

@@ -23,6 +23,12 @@ FLOW_ROOT: Final = (
     ),
 )
 
+_STORE_KIND: Final = (
+    "(has({0}.runtime) && has({0}.runtime.store) && has({0}.runtime.store.postgres))"
+)
+_POOL: Final = "(has({0}.runtime) && has({0}.runtime.pool) ? {0}.runtime.pool : '')"
+_CHANGES_STORE: Final = f"{_STORE_KIND.format('self')} != {_STORE_KIND.format('oldSelf')}"
+
 _FLOW: Final = (
     CelRule(
         immutable("pattern"),
@@ -77,11 +83,22 @@ _FLOW: Final = (
         ".errors",
     ),
     CelRule(
-        "(has(self.runtime) && has(self.runtime.pool) ? self.runtime.pool : '') == "
-        "(has(oldSelf.runtime) && has(oldSelf.runtime.pool) ? oldSelf.runtime.pool : '') || "
+        f"{_POOL.format('self')} == {_POOL.format('oldSelf')} || "
         "(has(oldSelf.suspend) && oldSelf.suspend)",
-        "A running Flow cannot move to another pool, because its store moves with it; "
+        "A running Flow cannot move to another pool, because its messages would stay behind; "
         "set suspend to true, apply, then change runtime.pool.",
+        ".runtime",
+    ),
+    CelRule(
+        f"!({_CHANGES_STORE}) || (has(oldSelf.suspend) && oldSelf.suspend)",
+        "A running Flow cannot change between an embedded store and PostgreSQL, because its messages would stay "
+        "behind; set suspend to true, apply, and change runtime.store when nothing is left in it.",
+        ".runtime",
+    ),
+    CelRule(
+        f"!({_CHANGES_STORE}) || {_POOL.format('self')} == {_POOL.format('oldSelf')}",
+        "runtime.pool and the kind of runtime.store change at once, so the old worker could not be asked what is "
+        "left; change the one, wait until the Flow is Programmed, then the other.",
         ".runtime",
     ),
 )
@@ -93,6 +110,18 @@ _RUNTIME: Final = (
         "An embedded store belongs to one worker, so more than one replica would not see the same "
         "messages; write store.postgres, or replicas.max 1.",
         ".replicas",
+    ),
+    CelRule(
+        "!has(self.pool) || !(has(self.store) && has(self.store.postgres))",
+        "The Flows of a pool keep their messages in files of the pool's own volume, so this one's database would "
+        "never be used; leave store.postgres out, or pool.",
+        ".pool",
+    ),
+    CelRule(
+        "!has(self.pool) || self.pool.size() <= 40",
+        "A pool's worker and volume are called intopspool-NAME, which must leave room in a DNS label; "
+        "choose a name of at most 40 characters.",
+        ".pool",
     ),
 )
 

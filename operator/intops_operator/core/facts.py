@@ -56,6 +56,10 @@ class FlowFacts:
     heard: tuple[Heard, ...] = ()
     deployment: ChildFact | None = None
     problems: tuple[Problem, ...] = ()
+    pool: str | None = None
+    """Pool whose worker runs it; None if it has a worker of its own."""
+    move: Problem | None = None
+    """Why it does not run yet where its spec says."""
     previous: Mapping[str, Condition] = field(default_factory=dict)
     """Conditions as they were written last, by type."""
 

@@ -15,6 +15,7 @@ from intops_api.conditions import (
     Reason,
     Status,
 )
+from intops_api.names import LABEL_FLOW, LABEL_POOL
 from intops_api.report import PlanReport
 from intops_core.findings import EXAMPLE, REFERENCE, SCHEMA, Finding
 from intops_operator.core import sentences as say
@@ -165,6 +166,9 @@ def programmed(facts: FlowFacts, counts: Counts | None) -> Verdict:
     trouble = store_trouble(facts, counts) or _rejected(facts) or _no_worker(facts, counts)
     if trouble is not None:
         return trouble
+    if facts.move is not None:
+        message = say.tell(facts.move.message, waiting=say.waiting(counts), owner=owner)
+        return Verdict(kind, "False", facts.move.reason, message)
     return _running(facts)
 
 
@@ -212,10 +216,16 @@ def _no_worker(facts: FlowFacts, counts: Counts | None) -> Verdict | None:
             doing="Kubernetes tries again by itself; messages in the store are kept.",
             action="Raise the quota of the namespace."
             if quota
-            else f"See kubectl describe pods -n {facts.namespace} -l intops.io/flow={facts.name}.",
+            else f"See kubectl describe pods -n {facts.namespace} -l {_selector(facts)}.",
             owner=owner,
         ),
     )
+
+
+def _selector(facts: FlowFacts) -> str:
+    if facts.pool is not None:
+        return f"{LABEL_POOL}={facts.pool}"
+    return f"{LABEL_FLOW}={facts.name}"
 
 
 def _running(facts: FlowFacts) -> Verdict:
@@ -351,6 +361,6 @@ def kstatus(verdicts: list[Verdict]) -> list[Verdict]:
     if refused.status == "False":
         return [Verdict(ConditionType.STALLED, "True", refused.reason, refused.message)]
     applying = by_type[ConditionType.PROGRAMMED]
-    if applying.status == "False" and applying.reason == Reason.APPLYING:
-        return [Verdict(ConditionType.RECONCILING, "True", Reason.APPLYING, applying.message)]
+    if applying.status == "False" and applying.reason in {Reason.APPLYING, Reason.MOVING}:
+        return [Verdict(ConditionType.RECONCILING, "True", applying.reason, applying.message)]
     return []

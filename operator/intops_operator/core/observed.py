@@ -12,9 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from intops_api import names
+from intops_api.flow import EmbeddedStore
 from intops_api.report import LastWords
+from intops_core.resources import Ref
 
 Manifest = Mapping[str, Any]
+
+POOL = "Pool"
+"""Kind, in a Ref, of what several Flows share a worker by. No resource: it is there while a Flow names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,13 @@ class PodFact:
     """Hash of the decisions that it was told of last."""
     left: int | None = None
     """Unfinished messages in its store, said at its orderly end; None while it runs or if it could not."""
+    pool: str = ""
+    """Pool that it works for; empty if it works for one Flow."""
+
+    @property
+    def crew(self) -> Ref:
+        """The Flow or the pool that it works for."""
+        return crew_of(self.namespace, self.flow, self.pool)
 
     @property
     def is_live(self) -> bool:
@@ -76,6 +88,23 @@ class ChildFact:
     """Of a ConfigMap: hash of the decisions that it carries; None if it carries none."""
     unbound: bool = False
     """Of a PersistentVolumeClaim: whether it never had a volume, so that nothing can be in it."""
+    pool: str = ""
+    """Pool that it belongs to; of a child of a Flow the one in which that has its place."""
+    needs: str | None = None
+    """Of a ConfigMap in a pool: what its Flow needs of the pool's worker."""
+    claim: EmbeddedStore | None = None
+    """Of a PersistentVolumeClaim: the size and class that it asks for."""
+
+    @property
+    def concerns(self) -> set[Ref]:
+        """Who has to be looked at when it changes."""
+        found = {Ref("Flow", self.namespace, self.flow)} if self.flow else set()
+        return found | ({Ref(POOL, self.namespace, self.pool)} if self.pool else set())
+
+
+def crew_of(namespace: str, flow: str, pool: str) -> Ref:
+    """What a worker works for: one Flow, or a pool of several."""
+    return Ref("Flow", namespace, flow) if flow else Ref(POOL, namespace, pool)
 
 
 WAITING_IS_TROUBLE = {
@@ -97,7 +126,8 @@ def pod_fact(body: Manifest) -> PodFact:
     state = (containers[0].get("state") or {}) if containers else {}
     before = (containers[0].get("lastState") or {}) if containers else {}
     ended = state.get("terminated") or (not state.get("running") and before.get("terminated")) or {}
-    flow = (meta.get("labels") or {}).get(names.LABEL_FLOW, "")
+    labels = meta.get("labels") or {}
+    flow, pool = labels.get(names.LABEL_FLOW, ""), labels.get(names.LABEL_POOL, "")
     conditions = {c["type"]: c for c in status.get("conditions") or []}
     return PodFact(
         namespace=meta["namespace"],
@@ -113,16 +143,18 @@ def pod_fact(body: Manifest) -> PodFact:
         trouble=_pod_trouble(state, conditions),
         ran=bool(state.get("running") or ended),
         actions_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_ACTIONS),
-        left=_left(ended.get("message"), f"{meta['namespace']}/{flow}"),
+        left=_left(ended.get("message"), f"{meta['namespace']}/{flow}" if flow else None),
+        pool="" if flow else pool,
     )
 
 
-def _left(words: str | None, flow: str) -> int | None:
-    """What a worker's last words say about a Flow; nothing that cannot be read says anything."""
+def _left(words: str | None, flow: str | None) -> int | None:
+    """What a worker's last words say about a Flow, or about all; nothing that cannot be read says anything."""
     try:
-        return LastWords.model_validate_json(words or "").left.get(flow)
+        said = LastWords.model_validate_json(words or "")
     except ValidationError:
         return None
+    return said.left.get(flow) if flow is not None else said.total
 
 
 def _pod_trouble(state: Manifest, conditions: Mapping[str, Manifest]) -> str | None:
@@ -145,22 +177,34 @@ def child_fact(kind: str, body: Manifest) -> ChildFact:
     meta = body["metadata"]
     owners = [o for o in meta.get("ownerReferences") or [] if o.get("controller")]
     trouble, quota = _deployment_trouble(body) if kind == "Deployment" else (None, False)
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     return ChildFact(
         kind=kind,
         namespace=meta["namespace"],
         name=meta["name"],
         uid=meta.get("uid", ""),
-        flow=(meta.get("labels") or {}).get(names.LABEL_FLOW, ""),
+        flow=labels.get(names.LABEL_FLOW, ""),
         owner_uid=owners[0].get("uid") if owners else None,
         digest=digest(body),
         leaving=bool(meta.get("deletionTimestamp")),
         trouble=trouble,
         quota=quota,
-        plan_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_PLAN_HASH),
-        actions_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_ACTIONS),
+        plan_hash=annotations.get(names.ANNOTATION_PLAN_HASH),
+        actions_hash=annotations.get(names.ANNOTATION_ACTIONS),
+        pool=labels.get(names.LABEL_POOL, ""),
+        needs=annotations.get(names.ANNOTATION_NEEDS),
+        claim=_claim(body.get("spec") or {}) if kind == "PersistentVolumeClaim" else None,
         unbound=kind == "PersistentVolumeClaim"
         and (body.get("status") or {}).get("phase") == "Pending"
         and not (body.get("spec") or {}).get("volumeName"),
+    )
+
+
+def _claim(spec: Manifest) -> EmbeddedStore:
+    """What a claim asks for; `model_construct`, as its class may be called what we would not call it."""
+    asked = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+    return EmbeddedStore.model_construct(
+        size=str(asked or EmbeddedStore().size), storage_class=spec.get("storageClassName")
     )
 
 
@@ -193,9 +237,10 @@ def digest(body: Manifest) -> str:
 
 
 def is_managed(meta: Mapping[str, Any]) -> bool:
-    """Whether an object's labels say that it is a child of a Flow."""
+    """Whether an object's labels say that it is a child of a Flow or of a pool."""
     found = meta.get("labels") or {}
-    return found.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY and names.LABEL_FLOW in found
+    belongs = names.LABEL_FLOW in found or names.LABEL_POOL in found
+    return found.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY and belongs
 
 
 def trimmed(body: Manifest) -> dict[str, Any]:

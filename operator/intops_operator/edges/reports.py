@@ -7,7 +7,7 @@ server, so they are asked instead of writing themselves.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -32,53 +32,61 @@ class ReportError(Exception):
     """A worker answered with something that is no report of ours; the message says what."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one worker answered last."""
+
+    at: datetime
+    plans: Mapping[Ref, PlanReport]
+    left: Mapping[str, int | None] | None
+    """Unfinished messages in stores without a plan, by `NAMESPACE/NAME`; None if it does not say."""
+
+
 @dataclass(slots=True)
 class ReportBook:
-    """The latest report of every worker pod, by Flow."""
+    """The latest report of every worker pod."""
 
-    _heard: dict[Ref, dict[str, Heard]] = field(default_factory=dict)
+    _answers: dict[str, Answer] = field(default_factory=dict)
     _tried: set[str] = field(default_factory=set)
     _silent: set[str] = field(default_factory=set)
 
-    def heard(self, flow: Ref) -> tuple[Heard, ...]:
-        """The latest report of each pod of a Flow, also of pods that are gone."""
-        return tuple(self._heard.get(flow, {}).values())
+    def heard(self, flow: Ref, pods: Iterable[PodFact]) -> tuple[Heard, ...]:
+        """What these pods said last about a Flow; nothing of a pod that never answered."""
+        answers = [(pod.uid, self._answers.get(pod.uid)) for pod in pods]
+        return tuple(Heard(uid, a.at, a.plans.get(flow)) for uid, a in answers if a is not None)
+
+    def answer(self, pod: PodFact) -> Answer | None:
+        """What a pod answered last."""
+        return self._answers.get(pod.uid)
 
     def was_tried(self, pod: PodFact) -> bool:
         """Whether the pod was asked at least once, with or without an answer."""
         return pod.uid in self._tried
 
-    def note(self, flow: Ref, pod: PodFact, heard: Heard | None) -> bool:
-        """Note an answer, or that there was none; returns whether that is news."""
+    def note(self, flows: Iterable[Ref], pod: PodFact, answer: Answer | None) -> set[Ref]:
+        """Note an answer about Flows, or that there was none; returns for what that is news."""
         first = pod.uid not in self._tried or pod.uid in self._silent
         self._tried.add(pod.uid)
-        if heard is None:
+        if answer is None:
             self._silent.add(pod.uid)
-            return True
+            return {pod.crew, *flows}
         self._silent.discard(pod.uid)
-        before = self._heard.setdefault(flow, {}).get(pod.uid)
-        self._heard[flow][pod.uid] = heard
-        if first or before is None or before.plan != heard.plan:
-            return True
-        # Time alone makes a backlog late.
-        return heard.plan is not None and heard.plan.store.oldest_at is not None
+        before, self._answers[pod.uid] = self._answers.get(pod.uid), answer
+        if first or before is None or before.left != answer.left:
+            return {pod.crew, *flows}
+        return {flow for flow in flows if _is_news(before.plans.get(flow), answer.plans.get(flow))}
 
-    def keep_only(self, flow: Ref, uids: Iterable[str]) -> None:
-        """Forget pods of a Flow that are gone."""
-        book = self._heard.get(flow)
-        if book is None:
-            return
-        kept = set(uids)
-        for uid in [uid for uid in book if uid not in kept]:
-            del book[uid]
+    def keep_only(self, alive: Iterable[str]) -> None:
+        """Forget all pods but these, by uid."""
+        for uid in self._tried - set(alive):
             self._tried.discard(uid)
             self._silent.discard(uid)
+            self._answers.pop(uid, None)
 
-    def forget(self, flow: Ref) -> None:
-        """Forget a Flow."""
-        for uid in self._heard.pop(flow, {}):
-            self._tried.discard(uid)
-            self._silent.discard(uid)
+
+def _is_news(before: PlanReport | None, now: PlanReport | None) -> bool:
+    # Time alone makes a backlog late.
+    return before != now or (now is not None and now.store.oldest_at is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +108,18 @@ class ReportPoller:
         book: ReportBook,
         pods: Callable[[], list[PodFact]],
         *,
+        served_by: Callable[[PodFact], list[Ref]],
         is_settled: Callable[[Ref], bool],
         on_news: Callable[[Ref], None],
     ) -> None:
-        """`is_settled` tells whether a Flow can be asked rarely; `on_news` gets changed Flows."""
+        """`served_by` tells the Flows of a pod, `is_settled` whether one can be asked rarely.
+
+        `on_news` gets Flows and pools of which something new is known.
+        """
         self._polling = polling
         self._book = book
         self._pods = pods
+        self._served_by = served_by
         self._is_settled = is_settled
         self._on_news = on_news
         self._asked_at: dict[str, float] = {}
@@ -130,6 +143,7 @@ class ReportPoller:
         now = time.monotonic()
         pods = [pod for pod in self._pods() if pod.answers]
         alive = {pod.uid for pod in pods}
+        self._book.keep_only(alive)
         for uid in [uid for uid in self._asked_at if uid not in alive]:
             del self._asked_at[uid]
         due = []
@@ -145,44 +159,39 @@ class ReportPoller:
         return due
 
     def _interval_s(self, pod: PodFact) -> float:
-        if not self._is_settled(flow_of(pod)):
+        if not all(self._is_settled(flow) for flow in self._served_by(pod)):
             return min(SOON_S, self._polling.interval_s)
         return self._polling.interval_s
 
     async def _ask(
         self, session: aiohttp.ClientSession, limit: asyncio.Semaphore, pod: PodFact
     ) -> None:
-        flow = flow_of(pod)
+        answer = None
         try:
             async with limit:
                 report = await fetch_report(session, pod, self._polling)
-            heard = Heard(pod.uid, datetime.now(UTC), _about(report, flow))
+            answer = _answer(report, pod.namespace)
             metrics.REPORTS.labels("heard").inc()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            heard = None
             metrics.REPORTS.labels("silent").inc()
             journal.debug("no report", pod=pod.name, error=f"{type(error).__name__}: {error}")
         except ReportError as error:
-            heard = None
             metrics.REPORTS.labels("unreadable").inc()
             journal.warning("report not understood", pod=pod.name, error=str(error))
         finally:
             self._busy.discard(pod.uid)
-        if self._book.note(flow, pod, heard):
-            self._on_news(flow)
+        for ref in self._book.note(self._served_by(pod), pod, answer):
+            self._on_news(ref)
 
 
-def flow_of(pod: PodFact) -> Ref:
-    """The Flow that a pod works for."""
-    return Ref("Flow", pod.namespace, pod.flow)
-
-
-def _about(report: FlowReport, flow: Ref) -> PlanReport | None:
-    """What a report says about one Flow; a pod speaks for its own namespace only."""
-    for plan in report.plans:
-        if (plan.flow.namespace, plan.flow.name) == (flow.namespace, flow.name):
-            return plan
-    return None
+def _answer(report: FlowReport, namespace: str) -> Answer:
+    """What a report says; a pod speaks for its own namespace only."""
+    plans = {
+        Ref("Flow", namespace, plan.flow.name): plan
+        for plan in reversed(report.plans)
+        if plan.flow.namespace == namespace
+    }
+    return Answer(datetime.now(UTC), plans, report.left)
 
 
 async def fetch_report(

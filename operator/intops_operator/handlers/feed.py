@@ -24,7 +24,7 @@ WATCHED_CHILDREN = (*CHILD_KINDS, "Pod")
 WATCHED = (*(kind.name for kind in KINDS), *WATCHED_CHILDREN)
 """Every kind that the feed brings."""
 
-SELECTOR = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW}"
+SELECTOR = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_COMPONENT}=worker"
 TOKEN_LIFE = timedelta(minutes=10)  # kubelet replaces the file hourly, long before it expires
 
 

@@ -61,8 +61,10 @@ class CaptureTarget:
 class CaptureRegistry:
     """Which bindings there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, others_may_come: bool = False) -> None:
+        """`others_may_come`: a Flow that is not known may be on its way here, so its senders try again."""
         self._targets: dict[tuple[str, str, str], CaptureTarget] = {}
+        self._others_may_come = others_may_come
 
     def set_flow(self, namespace: str, flow: str, targets: Mapping[str, CaptureTarget]) -> None:
         """Replace the bindings of a Flow."""
@@ -78,6 +80,10 @@ class CaptureRegistry:
     def find(self, namespace: str, flow: str, binding: str) -> CaptureTarget | None:
         """The binding at this path."""
         return self._targets.get((namespace, flow, binding))
+
+    def may_come(self, namespace: str, flow: str) -> bool:
+        """Whether a Flow is not here, but may be later."""
+        return self._others_may_come and all(key[:2] != (namespace, flow) for key in self._targets)
 
 
 @dataclass(slots=True)
@@ -110,6 +116,9 @@ def capture_app(registry: CaptureRegistry) -> web.Server:
             return await _take(request, target, hand)
         if target is not None and request.method == "GET" and len(parts) == 6:
             return await _tell(request, target, parts[5])
+        is_delivery = request.method == "POST" and len(parts) == 5 and parts[:2] == ["", "in"]
+        if target is None and is_delivery and registry.may_come(*parts[2:4]):
+            return _later()
         return web.Response(status=404, text="not found\n")
 
     return _Server(

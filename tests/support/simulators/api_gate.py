@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,17 @@ DATA, ERROR = b"\x00", b"\x01"
 class ApiGate:
     """Serves on a thread of its own until `stop`."""
 
-    def __init__(self, pods: dict[str, tuple[str, int]]) -> None:
-        """`pods`: name → Flow that it works for, and the local port that stands for its console."""
+    def __init__(
+        self, pods: dict[str, tuple[str, int]], pools: dict[str, str] | None = None
+    ) -> None:
+        """A gate to these pods.
+
+        Args:
+            pods: Name → Flow or pool that it works for, and the local port that stands for its console.
+            pools: Flow → its pool, of Flows that are in one.
+        """
         self.pods = pods
+        self.pools = pools or {}
         self.forbidden = False
         self.asked: list[str] = []
         self._loop = asyncio.new_event_loop()
@@ -63,6 +72,8 @@ class ApiGate:
         base = "/api/v1/namespaces/{namespace}/pods"
         app.router.add_get(base, self._list)
         app.router.add_get(base + "/{name}/portforward", self._forward)
+        flows = "/apis/intops.io/v1alpha1/namespaces/{namespace}/flows/{name}"
+        app.router.add_get(flows, self._flow)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -75,14 +86,21 @@ class ApiGate:
             {
                 "metadata": {
                     "name": name, "namespace": request.match_info["namespace"],
-                    "labels": {"intops.io/flow": flow},
+                    "labels": {self._label(crew): crew},
                 },
                 "status": {"phase": "Running"},
             }
-            for name, (flow, _) in self.pods.items()
-            if f"intops.io/flow={flow}" in selector or "intops.io/flow=" not in selector
+            for name, (crew, _) in self.pods.items()
+            if f"{self._label(crew)}={crew}" in selector or not re.search("(flow|pool)=", selector)
         ]  # fmt: skip
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "items": items})
+
+    def _label(self, crew: str) -> str:
+        return "intops.io/pool" if crew in self.pools.values() else "intops.io/flow"
+
+    async def _flow(self, request: web.Request) -> web.Response:
+        pool = self.pools.get(request.match_info["name"])
+        return web.json_response({"spec": {"runtime": {"pool": pool} if pool else {}}})
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         name, port = request.match_info["name"], int(request.query["ports"])

@@ -9,7 +9,7 @@ import pytest
 from intops_api import names
 from intops_api.flow import PostgresStore, Resources, Runtime, Store
 from intops_operator.core.children import CHILD_KINDS, desired
-from intops_operator.core.children.networkpolicy import egress_ports, network_policy
+from intops_operator.core.children.networkpolicy import network_policy
 from intops_operator.core.children.worker import Manifest, Worker, name_problem
 from support.operator_facts import example_worker
 
@@ -85,7 +85,7 @@ def test_a_postgres_store_needs_no_volume() -> None:
 
     assert "PersistentVolumeClaim" not in by_kind(worker)
     assert "database" in worker.secrets
-    assert 5432 in egress_ports(worker)
+    assert 5432 in worker.ports
 
 
 def test_workers_reach_dns_and_the_ports_of_their_systems_only() -> None:
@@ -93,7 +93,7 @@ def test_workers_reach_dns_and_the_ports_of_their_systems_only() -> None:
     worker = example_worker()
     egress = network_policy(worker)["spec"]["egress"]
 
-    assert egress_ports(worker) == [443]
+    assert worker.ports == [443]
     assert [rule["ports"][0]["port"] for rule in egress] == [53, 443]
     assert egress[1]["to"][0] == {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}
 

@@ -20,6 +20,7 @@ from intops_operator.core.delivering import WORDS
 from intops_operator.core.facts import FlowFacts, Problem
 from intops_operator.core.judging import judge_flow
 from intops_operator.core.observed import ChildFact
+from intops_operator.core.placing import OWN, Stay, next_step
 from support.operator_facts import NOW, POD, healthy_facts, with_spec
 
 FLOW = Ref("Flow", "itsm", "alerts-to-helpdesk")
@@ -74,6 +75,13 @@ def problem(reason: Reason, words: str) -> FlowFacts:
     return replace(healthy_facts(), problems=(Problem(reason, words),))
 
 
+def moving(stay: Stay) -> FlowFacts:
+    """A Flow that is not yet where it should be."""
+    told = next_step(stay).told
+    assert told is not None
+    return replace(healthy_facts(), problems=(told,))
+
+
 def governed(**changes: Any) -> FlowFacts:
     """A Flow whose Pattern limits reviews."""
     return replace(with_spec(healthy_facts(), **changes), pattern_rules=frozenset({"COM-07"}))
@@ -122,6 +130,16 @@ FAULTS = {
             ),
         ),
         "Programmed", "QuotaExceeded", "Raise the quota of the namespace.",
+    ),
+    "a pool that has no place left": Case(
+        problem(Reason.POOL_FULL, 'Pool "quiet" has 100 Flows already; write another name.'),
+        "Programmed", "PoolFull", "write another name.",
+    ),
+    "a Flow that should go to a pool and delivers": Case(
+        moving(Stay("quiet", OWN)), "Programmed", "MoveHeld", "set spec.suspend to true",
+    ),
+    "a Flow that goes to a pool": Case(
+        moving(Stay("quiet", OWN, suspended=True)), "Programmed", "Moving", "asked what is left",
     ),
     "a disk that cannot be written": Case(
         healthy_facts(store={"failed": "The disk is gone"}), "Programmed", "StoreFailed",

@@ -24,6 +24,9 @@ CHILD_KINDS = (
 
 def desired(worker: Worker) -> list[Manifest]:
     """Every child that should exist, in the order in which they are applied."""
+    if worker.slot is not None:
+        # The rest is the pool's, see `pool.desired_pool`.
+        return [plan_config_map(worker), worker_service(worker)]
     return [
         service_account(worker),
         plan_config_map(worker),

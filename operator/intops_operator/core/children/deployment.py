@@ -1,4 +1,4 @@
-"""The Deployment that runs one Flow's worker, under the restricted pod security standard.
+"""The Deployment that runs the worker of a Flow or of a pool, under the restricted pod security standard.
 
 Called by `children.desired`. The pod template holds only what needs a restart: a new plan arrives
 through the ConfigMap volume and restarts nothing.
@@ -12,11 +12,9 @@ from intops_operator.core.children.worker import (
     PLANS_DIR,
     SECRETS_DIR,
     USER_ID,
+    Crew,
     Manifest,
-    Worker,
-    labels,
     metadata,
-    selector,
 )
 
 # While a pod that must go still captures, endpoints are updated.
@@ -31,18 +29,18 @@ REQUESTS: Final = {"cpu": "50m", "memory": "96Mi"}
 LIMITS: Final = {"memory": "512Mi"}
 
 
-def worker_deployment(worker: Worker) -> Manifest:
+def worker_deployment(worker: Crew) -> Manifest:
     """The manifest."""
     spec: Manifest = {
         # An embedded store has one writer: two pods on one volume would be two writers.
         "replicas": 1 if worker.is_embedded else worker.runtime.replicas.min,
         "revisionHistoryLimit": 2,
         "progressDeadlineSeconds": PROGRESS_DEADLINE_S,
-        "selector": {"matchLabels": selector(worker.flow)},
+        "selector": {"matchLabels": worker.selector},
         "strategy": {"type": "Recreate"}
         if worker.is_embedded
         else {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        "template": {"metadata": {"labels": labels(worker.flow)}, "spec": _pod(worker)},
+        "template": {"metadata": {"labels": worker.labels}, "spec": _pod(worker)},
     }
     return {
         "apiVersion": "apps/v1",
@@ -52,7 +50,7 @@ def worker_deployment(worker: Worker) -> Manifest:
     }
 
 
-def _pod(worker: Worker) -> Manifest:
+def _pod(worker: Crew) -> Manifest:
     pod: Manifest = {
         "serviceAccountName": worker.name,
         "automountServiceAccountToken": False,
@@ -79,16 +77,16 @@ def _pod(worker: Worker) -> Manifest:
                 "maxSkew": 1,
                 "topologyKey": "topology.kubernetes.io/zone",
                 "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": selector(worker.flow)},
+                "labelSelector": {"matchLabels": worker.selector},
             }
         ]
     return pod
 
 
-def _container(worker: Worker) -> Manifest:
+def _container(worker: Crew) -> Manifest:
     asked = worker.runtime.resources
     mounts = [
-        {"name": "plan", "mountPath": f"{PLANS_DIR}/{worker.flow}", "readOnly": True},
+        {"name": "plan", "mountPath": worker.plans.mount, "readOnly": True},
         {"name": "data", "mountPath": DATA_DIR},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  a path in the pod
         *(
@@ -110,6 +108,7 @@ def _container(worker: Worker) -> Manifest:
             f"--operations-port={names.PORT_OPERATIONS}",
             f"--console-port={names.PORT_CONSOLE}",
             f"--last-words={LAST_WORDS}",
+            *worker.flags,
         ],
         "ports": [
             {"name": "capture", "containerPort": names.PORT_CAPTURE, "protocol": "TCP"},
@@ -141,15 +140,14 @@ def _probe(path: str, *, period_s: int, failures: int) -> Manifest:
     }
 
 
-def _volumes(worker: Worker) -> list[Manifest]:
+def _volumes(worker: Crew) -> list[Manifest]:
     data: Manifest = {"name": "data"}
     if worker.is_embedded:
         data["persistentVolumeClaim"] = {"claimName": worker.name}
     else:
         data["emptyDir"] = {"sizeLimit": "64Mi"}
     return [
-        # No subPath: such a mount is never refreshed.
-        {"name": "plan", "configMap": {"name": worker.name}},
+        {"name": "plan", **worker.plans.source},
         data,
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         *(

@@ -5,14 +5,13 @@ hold messages that were acknowledged and not delivered.
 """
 
 from intops_api import names
-from intops_api.flow import EmbeddedStore
-from intops_operator.core.children.worker import Manifest, Worker, metadata
+from intops_operator.core.children.worker import Crew, Manifest, metadata
 
 
-def store_claim(worker: Worker) -> Manifest:
+def store_claim(crew: Crew) -> Manifest:
     """The manifest. No owner reference: deleting a Flow must not delete messages."""
-    store = worker.plan.store.embedded or EmbeddedStore()
-    meta = metadata(worker, owned=False)
+    store = crew.volume
+    meta = metadata(crew, owned=False)
     meta["labels"][names.LABEL_STORE] = "embedded"
     spec: Manifest = {
         "accessModes": ["ReadWriteOnce"],

@@ -4,18 +4,21 @@ Called by `children.desired`.
 """
 
 from intops_api import names
-from intops_operator.core.children.worker import Manifest, Worker, child_name, metadata, selector
+from intops_operator.core.children.worker import Manifest, Worker, child_name, metadata
 
 
 def worker_service(worker: Worker) -> Manifest:
-    """The manifest: capture for senders, operations for monitoring."""
+    """The manifest: capture for senders, operations for monitoring.
+
+    Its name is the Flow's also in a pool, so that senders need not be told when a Flow moves.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(worker),
         "spec": {
             "type": "ClusterIP",
-            "selector": selector(worker.flow),
+            "selector": worker.selector,
             "ports": [
                 _port("capture", names.PORT_CAPTURE),
                 _port("operations", names.PORT_OPERATIONS),

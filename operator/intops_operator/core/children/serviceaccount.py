@@ -3,14 +3,14 @@
 Called by `children.desired`.
 """
 
-from intops_operator.core.children.worker import Manifest, Worker, metadata
+from intops_operator.core.children.worker import Crew, Manifest, metadata
 
 
-def service_account(worker: Worker) -> Manifest:
+def service_account(crew: Crew) -> Manifest:
     """The manifest. Workers never talk to the API server, so no token is mounted."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": metadata(worker),
+        "metadata": metadata(crew),
         "automountServiceAccountToken": False,
     }

@@ -1,0 +1,102 @@
+"""Where a Flow runs, and how it gets from one worker to another without losing or doubling a message.
+
+Called by the reconciler. A Flow's own worker and a pool's keep its messages in different volumes, and nothing
+is copied: a Flow goes only while it is suspended and its store is empty, which the old worker says twice,
+while it runs and once more after it has stopped to capture.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from intops_api.conditions import Reason
+from intops_api.report import PlanReport
+from intops_operator.core.facts import Problem
+
+OWN = ""
+"""The place of a Flow with a worker of its own; any other place is the name of a pool."""
+
+Deed = Literal["run", "close", "wait", "go"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """What is known of where a Flow is and where it should be."""
+
+    wanted: str
+    """Place that its spec names."""
+    actual: str | None
+    """Place where it is; None where it is nowhere yet."""
+    suspended: bool = False
+    """Whether its spec says so."""
+    closed: bool = False
+    """Whether the old worker was told to stop it."""
+    stopping: bool = False
+    """Whether the old worker may still be at work on it, although it was told to stop."""
+    reports: tuple[PlanReport, ...] = ()
+    """What the old worker says about it."""
+    left: int | None = None
+    """Unfinished messages in its old store after the end; None where nobody said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do now.
+
+    `run`: bring its children to what they should be at `place`. `close`: have the worker at `place` stop it.
+    `wait`: leave everything as it is. `go`: nothing is left at the old place; like `run`, at the new one.
+    """
+
+    deed: Deed
+    place: str
+    told: Problem | None = None
+    """Why it is not yet where it should be."""
+
+
+def next_step(stay: Stay) -> Step:
+    """Decide; the same facts, the same step."""
+    if stay.actual is None or stay.actual == stay.wanted:
+        return Step("run", stay.wanted)
+    if stay.closed:
+        if stay.stopping:
+            return Step("wait", stay.actual, _moving(stay, "its old worker comes to its end"))
+        if stay.left == 0:
+            return Step("go", stay.wanted)
+        # Captured at the last moment, or nobody can say: it runs on where the messages are.
+        return Step("run", stay.actual, _moving(stay, "its old worker is asked what is left"))
+    if not stay.suspended:
+        return Step(
+            "run", stay.actual, _held(stay, "it is not suspended; set spec.suspend to true")
+        )
+    if not stay.reports or not all(report.suspended for report in stay.reports):
+        return Step("run", stay.actual, _moving(stay, "its worker is asked what is left"))
+    left = sum(report.store.unfinished for report in stay.reports)
+    if any(report.store.failed for report in stay.reports):
+        return Step("run", stay.actual, _held(stay, "its store cannot be read; repair it"))
+    if left:
+        number = "1 message" if left == 1 else f"{left} messages"
+        why = (
+            f"{number} in its store would stay behind; set spec.suspend to false until BACKLOG and REVIEW "
+            "are 0, then to true again"
+        )
+        return Step("run", stay.actual, _held(stay, why))
+    return Step("close", stay.actual, _moving(stay, "its old worker stops it"))
+
+
+def describe(place: str) -> str:
+    """A place in words."""
+    return f'pool "{place}"' if place else "a worker of its own"
+
+
+def _where(stay: Stay) -> str:
+    return f"It runs in {describe(stay.actual or OWN)} and goes to {describe(stay.wanted)}"
+
+
+def _held(stay: Stay, why: str) -> Problem:
+    return Problem(
+        Reason.MOVE_HELD,
+        f"{_where(stay)} only while it is suspended and its store is empty, so that no message is lost: {why}.",
+    )
+
+
+def _moving(stay: Stay, doing: str) -> Problem:
+    return Problem(Reason.MOVING, f"{_where(stay)}: {doing}.")
