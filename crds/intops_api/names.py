@@ -22,6 +22,10 @@ LABEL_SHIPPED: Final = f"{GROUP}/shipped"
 
 ANNOTATION_PLAN_HASH: Final = f"{GROUP}/plan-hash"
 ANNOTATION_ACTIONS: Final = f"{GROUP}/actions-hash"
+ANNOTATION_SCALE: Final = f"{GROUP}/scale"
+"""On a worker's Deployment: how many replicas the backlog asked for last, when, and what one of them can do."""
+ANNOTATION_ROLLOUT: Final = f"{GROUP}/rollout"
+"""On a worker's Deployment: image that it was given, when, and how its Flow was before."""
 ANNOTATION_ACCEPT_IMPACT: Final = f"{GROUP}/accept-impact"
 ANNOTATION_CATALOG_VERSION: Final = f"{GROUP}/catalog-version"
 

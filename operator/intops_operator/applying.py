@@ -24,6 +24,7 @@ from intops_operator.journal import Journal
 journal = Journal("apply")
 
 INVALID = 422
+DEPLOYMENT = "Deployment"
 KEPT = "PersistentVolumeClaim"  # may hold messages: never pruned with its Flow
 
 
@@ -61,13 +62,36 @@ async def apply_children(
     problems = []
     wanted = desired(worker)
     for manifest in wanted:
+        if manifest["kind"] == DEPLOYMENT and worker.shape.held:
+            await _resize(manifest, worker, cache, cluster)
+            continue
         problem = await _apply(manifest, worker, applied, cache, cluster)
         if problem is not None:
             problems.append(problem)
     applied.complete = not problems
     if not problems:
-        await _prune({m["kind"] for m in wanted}, worker, cache, cluster)
+        kinds = {m["kind"] for m in wanted}
+        await _prune(kinds, worker, cache, cluster)
+        # What is no longer wanted is not missed either.
+        applied.by_kind = {k: known for k, known in applied.by_kind.items() if k in kinds}
     return problems
+
+
+async def _resize(manifest: dict[str, Any], worker: Worker, cache: Cache, cluster: Cluster) -> None:
+    """Change only the size of a Deployment whose pods wait for their turn to roll."""
+    present = cache.child(DEPLOYMENT, worker.namespace, worker.name)
+    if present is None or present.deployed is None:
+        return
+    noted = dict(worker.shape.notes).get(names.ANNOTATION_SCALE)
+    if present.deployed.replicas == worker.replicas and present.scale_note == noted:
+        return
+    change = {
+        "metadata": {"annotations": {names.ANNOTATION_SCALE: noted}},
+        "spec": {"replicas": worker.replicas},
+    }
+    result = await cluster.patch(DEPLOYMENT, worker.namespace, worker.name, change)
+    cache.take_answer(DEPLOYMENT, result, present)
+    journal.info("workers resized", namespace=worker.namespace, name=worker.name)
 
 
 async def _apply(

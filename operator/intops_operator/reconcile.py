@@ -16,7 +16,13 @@ from intops_core.findings import SCHEMA, Finding
 from intops_core.resources import Ref, Resource
 from intops_operator.applying import Applied, apply_children, tell_pods
 from intops_operator.cache import Cache
-from intops_operator.core.children.worker import Worker, WorkerSettings, child_name, name_problem
+from intops_operator.core.children.worker import (
+    Shape,
+    Worker,
+    WorkerSettings,
+    child_name,
+    name_problem,
+)
 from intops_operator.core.delivering import about_connector
 from intops_operator.core.facts import FlowFacts, Problem
 from intops_operator.core.flowstatus import flow_status
@@ -29,6 +35,7 @@ from intops_operator.edges.reports import ReportBook
 from intops_operator.flowgauges import FlowGauges
 from intops_operator.journal import Journal
 from intops_operator.planner import Planner, Thought, told_apart
+from intops_operator.shaping import Shaping
 from intops_operator.statuswriter import StatusWriter
 from intops_operator.workqueue import WorkQueue
 
@@ -47,6 +54,8 @@ class FlowState:
     plan_data: bytes = b""
     problem: Problem | None = None
     applied: Applied = field(default_factory=Applied)
+    shape: Shape = field(default_factory=Shape)
+    """As it was applied last."""
     settled: bool = False
     awaits: bool = False
     """Whether the worker has been told a decision and has not answered yet."""
@@ -64,6 +73,7 @@ class Tools:
     writer: StatusWriter
     planner: Planner
     queue: WorkQueue[Ref]
+    shaping: Shaping
 
 
 class Reconciler:
@@ -127,7 +137,7 @@ class Reconciler:
             await self._depart(ref)
             return
         state = self._flows.get(ref)
-        applied = state is not None and state.applied.holds(ref, self._tools.cache)
+        applied = state is not None and self._holds(ref, state)
         if (
             state is None
             or ref in self._stale
@@ -142,19 +152,15 @@ class Reconciler:
         deleting = bool(resource and (resource.meta.model_extra or {}).get("deletionTimestamp"))
         may_apply = resource is not None and not problems and not deleting
         if state.plan is not None and resource is not None and may_apply and not applied:
-            worker = Worker(
-                namespace=ref.namespace,
-                flow=ref.name,
-                uid=resource.meta.uid,
-                plan=state.plan,
-                plan_data=state.plan_data,
-                runtime=_spec(resource).runtime,
-                settings=self._worker,
+            worker = self._tools.shaping.shaped(
+                self._unshaped(resource, state.plan, state.plan_data)
             )
             problems += await apply_children(
                 worker, state.applied, self._tools.cache, self._tools.cluster
             )
             if not problems:
+                state.shape = worker.shape
+                await self._tools.shaping.tell(ref)
                 # The plan is in its ConfigMap now; a thousand copies here would serve nobody.
                 state.plan_data = b""
         if state.plan is not None and may_apply and not problems:
@@ -164,6 +170,25 @@ class Reconciler:
         self._judge(ref, state, resource, problems)
         if problems and state.problem is None:
             raise ClusterError(409, problems[0].reason.value, problems[0].message)
+
+    def _unshaped(self, resource: Resource, plan: FlowPlan, data: bytes = b"") -> Worker:
+        return Worker(
+            namespace=resource.ref.namespace,
+            flow=resource.ref.name,
+            uid=resource.meta.uid,
+            plan=plan,
+            plan_data=data,
+            runtime=_spec(resource).runtime,
+            settings=self._worker,
+        )
+
+    def _holds(self, ref: Ref, state: FlowState) -> bool:
+        """Whether the children are as they were applied, and as they should be."""
+        resource = self._tools.cache.resource(ref)
+        if state.plan is None or resource is None:
+            return state.applied.holds(ref, self._tools.cache)
+        shape = self._tools.shaping.shaped(self._unshaped(resource, state.plan)).shape
+        return shape == state.shape and state.applied.holds(ref, self._tools.cache)
 
     async def _plan(self, ref: Ref) -> FlowState | None:
         """Plan a Flow from what is there now; None if it is not there."""
@@ -216,10 +241,12 @@ class Reconciler:
             heard=tools.book.heard(ref),
             deployment=tools.cache.child("Deployment", ref.namespace, child_name(ref.name)),
             problems=tuple(problems),
+            rollout=tools.shaping.trouble(ref),
             previous=tools.writer.previous(ref),
         )
         judged = judge_flow(facts)
         self._gauges.show(ref, judged.conditions)
+        tools.shaping.note(ref, judged, can_roll=state.plan is not None and not problems)
         programmed = next(c for c in judged.conditions if c.type == ConditionType.PROGRAMMED)
         state.settled = programmed.status == "True" and not state.awaits
         tools.writer.want(ref, flow_status(facts, judged, tools.writer.written(ref)))
@@ -247,6 +274,7 @@ class Reconciler:
             self._gauges.forget(ref)
             tools.writer.forget(ref)
         self._deciding.forget(ref)
+        tools.shaping.forget(ref)
         self._stale.discard(ref)
         claim = tools.cache.child("PersistentVolumeClaim", ref.namespace, child_name(ref.name))
         tools.book.forget(ref)

@@ -56,6 +56,8 @@ class FlowFacts:
     heard: tuple[Heard, ...] = ()
     deployment: ChildFact | None = None
     problems: tuple[Problem, ...] = ()
+    rollout: str = ""
+    """What a roll-out of a new image has to say about this Flow, in sentences."""
     previous: Mapping[str, Condition] = field(default_factory=dict)
     """Conditions as they were written last, by type."""
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from intops_api import names
 from intops_api.report import LastWords
+from intops_operator.core.deployed import Deployed, deployed
 
 Manifest = Mapping[str, Any]
 
@@ -74,6 +75,10 @@ class ChildFact:
     """Of a ConfigMap: hash of the plan that it carries."""
     actions_hash: str | None = None
     """Of a ConfigMap: hash of the decisions that it carries; None if it carries none."""
+    deployed: Deployed | None = None
+    """Of a Deployment: its pods, and what the operator noted on it."""
+    scale_note: str | None = None
+    """Of a Deployment: the note about its size, as it stands there."""
     unbound: bool = False
     """Of a PersistentVolumeClaim: whether it never had a volume, so that nothing can be in it."""
 
@@ -158,6 +163,8 @@ def child_fact(kind: str, body: Manifest) -> ChildFact:
         quota=quota,
         plan_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_PLAN_HASH),
         actions_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_ACTIONS),
+        deployed=deployed(body) if kind == "Deployment" else None,
+        scale_note=(meta.get("annotations") or {}).get(names.ANNOTATION_SCALE),
         unbound=kind == "PersistentVolumeClaim"
         and (body.get("status") or {}).get("phase") == "Pending"
         and not (body.get("spec") or {}).get("volumeName"),
