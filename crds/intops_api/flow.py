@@ -123,7 +123,9 @@ class Replicas(ApiModel):
     min: int = Field(default=1, ge=1, le=64)
     """Fewest."""
     max: int = Field(default=1, ge=1, le=64)
-    """Most; above 1 only with a PostgreSQL store."""
+    """Most; above 1 only with a PostgreSQL store. Between min and max the operator decides, by the backlog."""
+    target_age: Duration | None = None
+    """How old the oldest waiting message may be before workers are added, up to max; 30s if absent."""
 
 
 class EmbeddedStore(ApiModel):
@@ -307,6 +309,8 @@ class FlowStatus(ApiModel):
     """Share of each known form among recognised payloads since the workers started, by source binding and form."""
     replicas: int | None = None
     """Workers that report."""
+    desired_replicas: int | None = None
+    """Workers that there should be now, between spec.runtime.replicas.min and max."""
     source: str | None = None
     """Connectors that messages come from."""
     target: str | None = None

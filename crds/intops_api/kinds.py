@@ -90,6 +90,7 @@ FLOW: Final = Kind(
         Column("Delivered/h", ".status.deliveredPerHour", "integer", wide=True),
         Column("Failed/h", ".status.failedPerHour", "integer", wide=True),
         Column("Replicas", ".status.replicas", "integer", wide=True),
+        Column("Desired", ".status.desiredReplicas", "integer", wide=True),
         Column("Pool", ".spec.runtime.pool", wide=True, description="Worker that it shares."),
         _MESSAGE,
     ),

@@ -24,6 +24,7 @@ from intops_operator.journal import Journal
 journal = Journal("apply")
 
 INVALID = 422
+DEPLOYMENT = "Deployment"
 KEPT = "PersistentVolumeClaim"  # may hold messages: never pruned with its Flow
 
 
@@ -85,9 +86,15 @@ async def apply_children(
     """Apply what differs, then remove what is owned and no longer wanted. See `apply_all`."""
     whose = Whose(worker.namespace, worker.flow, worker.uid)
     wanted = desired(worker)
-    problems = await apply_all(wanted, whose, applied, cache, cluster)
+    sent = [m for m in wanted if not (m["kind"] == DEPLOYMENT and worker.shape.held)]
+    problems = await apply_all(sent, whose, applied, cache, cluster)
+    if worker.shape.held:
+        await _resize(worker, cache, cluster)
     if not problems:
         await _prune(wanted, whose, cache, cluster)
+        # What is no longer wanted is not missed either.
+        kinds = {m["kind"] for m in wanted}
+        applied.by_kind = {k: known for k, known in applied.by_kind.items() if k in kinds}
     return problems
 
 
@@ -110,6 +117,23 @@ async def apply_all(
             problems.append(problem)
     applied.complete = not problems
     return problems
+
+
+async def _resize(worker: Worker, cache: Cache, cluster: Cluster) -> None:
+    """Change only the size of a Deployment whose pods wait for their turn to roll."""
+    present = cache.child(DEPLOYMENT, worker.namespace, worker.name)
+    if present is None or present.deployed is None:
+        return
+    noted = dict(worker.shape.notes).get(names.ANNOTATION_SCALE)
+    if present.deployed.replicas == worker.replicas and present.scale_note == noted:
+        return
+    change = {
+        "metadata": {"annotations": {names.ANNOTATION_SCALE: noted}},
+        "spec": {"replicas": worker.replicas},
+    }
+    result = await cluster.patch(DEPLOYMENT, worker.namespace, worker.name, change)
+    cache.take_answer(DEPLOYMENT, result, present)
+    journal.info("workers resized", namespace=worker.namespace, name=worker.name)
 
 
 async def _apply(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from intops_core.resources import Ref
-from intops_operator import flowgauges, metrics
+from intops_operator import flowgauges, metrics, rollout
 from intops_operator.cache import Cache, Concerned
 from intops_operator.core.children.worker import WorkerSettings
 from intops_operator.edges.catalogue import apply_catalogue
@@ -21,6 +21,7 @@ from intops_operator.journal import Journal
 from intops_operator.planner import Planner
 from intops_operator.reconcile import Reconciler, Tools
 from intops_operator.settings import Settings
+from intops_operator.shaping import shaping_of
 from intops_operator.statuswriter import StatusWriter
 from intops_operator.workqueue import WorkQueue
 
@@ -100,14 +101,16 @@ class Leading:
             counters_interval_s=settings.counters_interval_s,
             instance=settings.identity,
         )
+        worker = WorkerSettings(
+            settings.worker_image,
+            settings.worker_pull_policy,
+            settings.worker_pull_secrets,
+            settings.worker_priority_class,
+        )
+        shaping = shaping_of(settings, worker, self._cluster, self._cache, book, queue)
         reconciler = Reconciler(
-            Tools(self._cluster, self._cache, book, writer, planner, queue),
-            WorkerSettings(
-                settings.worker_image,
-                settings.worker_pull_policy,
-                settings.worker_pull_secrets,
-                settings.worker_priority_class,
-            ),
+            Tools(self._cluster, self._cache, book, writer, planner, queue, shaping),
+            worker,
             no_report_after_s=settings.no_report_after_s,
         )
         poller = ReportPoller(
@@ -127,11 +130,13 @@ class Leading:
         for ref in (*self._cache.refs(), *self._cache.pools()):
             queue.add(ref, urgent=False)
         flowgauges.clear()
+        rollout.clear()
         try:
             await reconciler.begin(settings.watch_namespaces)
             async with asyncio.TaskGroup() as group:
                 group.create_task(writer.run())
                 group.create_task(poller.run())
+                group.create_task(shaping.run())
                 group.create_task(self._resync(queue, reconciler))
                 group.create_task(apply_catalogue(self._cluster, self._shipped))
                 for _ in range(settings.reconcile_workers):
@@ -142,6 +147,7 @@ class Leading:
             writer.close()
             planner.close()
             flowgauges.clear()
+            rollout.clear()
 
     async def _resync(self, queue: WorkQueue[Ref], reconciler: Reconciler) -> None:
         """Look at everything again now and then, spread over the interval."""

@@ -89,3 +89,26 @@ CERTIFICATE_EXPIRES: Final = Gauge(
     "When the admission certificate ends.",
     registry=REGISTRY,
 )
+FLOW_REPLICAS: Final = Gauge(
+    "intops_operator_flow_replicas",
+    "Workers of Flows whose number the operator decides: wanted, and ready.",
+    ["namespace", "flow", "state"],
+    registry=REGISTRY,
+)
+RESIZES: Final = Counter(
+    "intops_operator_resizes_total",
+    "Changes of the number of workers by the backlog.",
+    ["direction"],
+    registry=REGISTRY,
+)
+ROLLOUT_WORKERS: Final = Gauge(
+    "intops_operator_rollout_workers",
+    "Flows by how far their workers are with the operator's worker image: waiting, rolling, failed, done.",
+    ["state"],
+    registry=REGISTRY,
+)
+ROLLOUT_HALTED: Final = Gauge(
+    "intops_operator_rollout_halted",
+    "1 while no further worker gets the new image, because a Flow is worse off with it.",
+    registry=REGISTRY,
+)

@@ -18,6 +18,7 @@ from intops_core.resources import Ref, Resource
 from intops_operator.applying import Applied, apply_children, tell_pods
 from intops_operator.cache import Cache
 from intops_operator.core.children.worker import (
+    Shape,
     Worker,
     WorkerSettings,
     child_name,
@@ -37,6 +38,7 @@ from intops_operator.journal import Journal
 from intops_operator.moving import Moving
 from intops_operator.planner import Planner, Thought, told_apart
 from intops_operator.pooling import Pools
+from intops_operator.shaping import Shaping
 from intops_operator.standings import Standings
 from intops_operator.statuswriter import StatusWriter
 from intops_operator.workqueue import WorkQueue
@@ -58,6 +60,8 @@ class FlowState:
     applied: Applied = field(default_factory=Applied)
     place: str | None = None
     """Where that was applied: a pool, or empty for a worker of its own."""
+    shape: Shape = field(default_factory=Shape)
+    """As it was applied last."""
     settled: bool = False
     awaits: bool = False
     """Whether the worker has been told a decision and has not answered yet."""
@@ -73,6 +77,7 @@ class Tools:
     writer: StatusWriter
     planner: Planner
     queue: WorkQueue[Ref]
+    shaping: Shaping
 
 
 class Reconciler:
@@ -200,7 +205,23 @@ class Reconciler:
             return True
         if step.deed == "close" or state.place != step.place:
             return False
+        resource = self._tools.cache.resource(ref)
+        if resource is not None and not step.place:
+            worker = self._worker_of(resource, state.plan, b"")
+            if self._tools.shaping.shaped(worker).shape != state.shape:
+                return False
         return state.applied.holds(ref, self._tools.cache)
+
+    def _worker_of(self, resource: Resource, plan: FlowPlan, data: bytes) -> Worker:
+        return Worker(
+            namespace=resource.ref.namespace,
+            flow=resource.ref.name,
+            uid=resource.meta.uid,
+            plan=plan,
+            plan_data=data,
+            runtime=_spec(resource).runtime,
+            settings=self._worker,
+        )
 
     async def _bring_about(
         self, ref: Ref, state: FlowState, resource: Resource, step: Step
@@ -209,15 +230,7 @@ class Reconciler:
         if state.plan is None:
             raise ValueError("a Flow without a plan has no children to apply")
         tools = self._tools
-        worker = Worker(
-            namespace=ref.namespace,
-            flow=ref.name,
-            uid=resource.meta.uid,
-            plan=state.plan,
-            plan_data=state.plan_data,
-            runtime=_spec(resource).runtime,
-            settings=self._worker,
-        )
+        worker = self._worker_of(resource, state.plan, state.plan_data)
         if step.deed == "close":
             await self._moving.close(worker, step)
             state.place = None
@@ -230,8 +243,12 @@ class Reconciler:
         if step.place:
             problems = await self._pools.run(worker, step.place, state.applied)
         else:
+            worker = tools.shaping.shaped(worker)
             problems = await apply_children(worker, state.applied, tools.cache, tools.cluster)
         if not problems:
+            if not step.place:
+                state.shape = worker.shape
+                await tools.shaping.tell(ref)
             # The plan is in its ConfigMap now; a thousand copies here would serve nobody. Classes are shared.
             state.plan_data = b""
             kept = PlanBlobs(classes=worker.plan.blobs.classes)
@@ -300,10 +317,14 @@ class Reconciler:
             problems=tuple(problems),
             pool=shared,
             move=step.told if step is not None else None,
+            rollout=tools.shaping.trouble(ref),
             previous=tools.writer.previous(ref),
         )
         judged = judge_flow(facts)
         self._gauges.show(ref, judged.conditions)
+        # A pool takes a new image at once; its Flows are not waited for.
+        can_roll = state.plan is not None and not problems and shared is None
+        tools.shaping.note(ref, judged, can_roll=can_roll)
         programmed = next(c for c in judged.conditions if c.type == ConditionType.PROGRAMMED)
         state.settled = programmed.status == "True" and not state.awaits
         tools.writer.want(ref, flow_status(facts, judged, tools.writer.written(ref)))
@@ -318,6 +339,7 @@ class Reconciler:
             tools.writer.forget(ref)
         self._standings.forget(ref)
         self._deciding.forget(ref)
+        tools.shaping.forget(ref)
         self._stale.discard(ref)
         claim = tools.cache.child("PersistentVolumeClaim", ref.namespace, child_name(ref.name))
         if claim is None or claim.leaving:

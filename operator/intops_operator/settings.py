@@ -61,6 +61,16 @@ class Settings:
     """`--status-burst`: status writes that may come at once after a quiet time (20)."""
     reconcile_workers: int
     """`--reconcile-workers`: objects that are reconciled at the same time (8)."""
+    scale_down_after_s: float
+    """`--scale-down-after`: quiet time before the backlog allows a worker fewer (300)."""
+    rollout_canaries: int
+    """`--rollout-canaries`: Flows that prove a new worker image before others get it (1)."""
+    rollout_wave: int
+    """`--rollout-wave`: Flows that roll at the same time after that (10)."""
+    rollout_pause_s: float
+    """`--rollout-pause`: how long a Flow must be well with a new image before it counts (60)."""
+    rollout_deadline_s: float
+    """`--rollout-deadline`: how long a Flow may take until it is as well as before (180)."""
     lease_name: str
     """`--lease-name`: Lease by which one replica leads (intops-operator)."""
     lease_duration_s: float
@@ -151,6 +161,11 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("status-rate", 4.0, float, "status writes a second")
     flag("status-burst", 20, int, "status writes at once after a quiet time")
     flag("reconcile-workers", 8, int, "objects reconciled at the same time")
+    flag("scale-down-after", 300.0, float, "seconds of a small backlog before a worker goes")
+    flag("rollout-canaries", 1, int, "Flows that prove a new worker image before others get it")
+    flag("rollout-wave", 10, int, "Flows that roll to a new worker image at the same time")
+    flag("rollout-pause", 60.0, float, "seconds a Flow must be well with a new image")
+    flag("rollout-deadline", 180.0, float, "seconds after which a roll that does badly halts all")
     flag("lease-name", "intops-operator", text="Lease by which one replica leads")
     flag("lease-duration", 15.0, float, "seconds after which another replica may lead")
     flag("lease-renew", 10.0, float, "seconds without renewal after which the leader stops")
@@ -185,10 +200,13 @@ def parse_settings(arguments: Sequence[str], environ: Mapping[str, str] = os.env
         parser.error("--certificate-mode files needs --certificate-dir with tls.crt and tls.key")
     if not given["lease_retry"] < given["lease_renew"] < given["lease_duration"]:
         parser.error("--lease-retry must be less than --lease-renew, less than --lease-duration")
+    for name in ("rollout_canaries", "rollout_wave"):
+        if given[name] < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1, or nothing ever rolls")
     in_seconds = (
         "report_interval", "report_timeout", "no_report_after", "resync_interval",
         "purge_interval", "counters_interval", "lease_duration", "lease_renew", "lease_retry",
-        "admission_deadline",
+        "admission_deadline", "scale_down_after", "rollout_pause", "rollout_deadline",
     )  # fmt: skip
     for name in in_seconds:
         given[f"{name}_s"] = given.pop(name)

@@ -83,6 +83,7 @@ def shipped_refused(values: str) -> dict[str, str]:
 REVIEWS = "intops_operator_admission_reviews_total"
 RECONCILES = "intops_operator_reconciles_total"
 EXPIRES = f"intops_operator_certificate_expiry_timestamp_seconds{{{OPERATOR}}}"
+HALTED = f"intops_operator_rollout_halted{{{OPERATOR}}}"
 DAY = 86_400
 
 CASES = (
@@ -213,6 +214,8 @@ CASES = (
         {**counted(RECONCILES, "0+1x40", kind="Flow", result="failed"),
          **counted(RECONCILES, "0+19x40", kind="Flow", result="done")}, False, at=30,
     ),
+    Case("IntopsRolloutHalted", "for ten minutes", {HALTED: "0 1x20"}, True, at=10),
+    Case("IntopsRolloutHalted", "it goes on", {HALTED: "0 1 1 0x20"}, False, at=10),
 )  # fmt: skip
 
 

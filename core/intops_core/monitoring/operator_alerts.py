@@ -157,5 +157,29 @@ OPERATOR_ALERTS: Final = AlertGroup(
                 ),
             ),
         ),
+        Alert(
+            name="IntopsRolloutHalted",
+            severity="warning",
+            expression="sum by (namespace) (intops_operator_rollout_halted) > 0",
+            holds_for="5m",
+            summary="A new worker image is not rolled any further",
+            description="A Flow is worse off with the new worker image, so no other Flow gets it.",
+            means="After an upgrade the operator gives its worker image to one Flow, then to others in waves. A Flow "
+            "that was Ready is not Ready with it, its pods do not start, or more of its messages wait in review.",
+            noticed="Nothing, but at the Flow where it halted. All others run the image that they had.",
+            look=(
+                "kubectl get events --all-namespaces --field-selector reason=RolloutHalted",
+                "kubectl get flows --all-namespaces -o wide",
+                _LOGS,
+            ),
+            act=(
+                "The Event names the Flow and says why. If its target is down, wait: it goes on by itself.",
+                "The image cannot be pulled or does not start: mend that; it goes on by itself.",
+                (
+                    "The image is bad: give the operator another one (`worker.image` of the chart). The last good "
+                    "one takes back only the Flows that had left it."
+                ),
+            ),
+        ),
     ),
 )

@@ -60,6 +60,8 @@ class FlowFacts:
     """Pool whose worker runs it; None if it has a worker of its own."""
     move: Problem | None = None
     """Why it does not run yet where its spec says."""
+    rollout: str = ""
+    """What a roll-out of a new image has to say about this Flow, in sentences."""
     previous: Mapping[str, Condition] = field(default_factory=dict)
     """Conditions as they were written last, by type."""
 

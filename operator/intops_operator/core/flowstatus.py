@@ -31,6 +31,7 @@ def flow_status(facts: FlowFacts, judged: Judged, written: Mapping[str, Any]) ->
         conditions=judged.conditions,
         config_hash=facts.plan.hash if facts.plan else None,
         replicas=len(facts.fresh),
+        desired_replicas=_desired(facts),
         source=_connectors(spec, "source"),
         target=_connectors(spec, "target"),
         capture_url=_capture_url(facts),
@@ -43,6 +44,11 @@ def flow_status(facts: FlowFacts, judged: Judged, written: Mapping[str, Any]) ->
         if found := shadows(facts):
             wire["shadows"] = [shadow.to_wire() for shadow in found]
     return wire
+
+
+def _desired(facts: FlowFacts) -> int | None:
+    found = facts.deployment.deployed if facts.deployment is not None else None
+    return found.replicas if found is not None else None
 
 
 def numbers(counts: Counts) -> dict[str, Any]:

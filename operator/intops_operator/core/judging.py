@@ -4,7 +4,7 @@ Called by the reconciler with the facts of this moment. Conditions about systems
 in `delivering`; this module has those about the resource and its worker, and sums up.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from intops_api.common import duration_s
@@ -68,7 +68,10 @@ def judge_flow(facts: FlowFacts) -> Judged:
     ]
     if facts.plan is not None and facts.plan.engine.name == "reconciliation":
         verdicts.append(not_available(ConditionType.DELETES_ALLOWED))
-    verdicts.append(ready(facts, verdicts, counts))
+    summary = ready(facts, verdicts, counts)
+    if facts.rollout:
+        summary = replace(summary, message=f"{summary.message} {facts.rollout}")
+    verdicts.append(summary)
     verdicts += kstatus(verdicts)
     conditions = stamp(in_order(verdicts), facts.previous, facts.generation, facts.now)
     return Judged(conditions, counts)

@@ -15,6 +15,7 @@ from intops_api import names
 from intops_api.flow import EmbeddedStore
 from intops_api.report import LastWords
 from intops_core.resources import Ref
+from intops_operator.core.deployed import Deployed, deployed
 
 Manifest = Mapping[str, Any]
 
@@ -86,6 +87,10 @@ class ChildFact:
     """Of a ConfigMap: hash of the plan that it carries."""
     actions_hash: str | None = None
     """Of a ConfigMap: hash of the decisions that it carries; None if it carries none."""
+    deployed: Deployed | None = None
+    """Of a Deployment: its pods, and what the operator noted on it."""
+    scale_note: str | None = None
+    """Of a Deployment: the note about its size, as it stands there."""
     unbound: bool = False
     """Of a PersistentVolumeClaim: whether it never had a volume, so that nothing can be in it."""
     pool: str = ""
@@ -194,6 +199,8 @@ def child_fact(kind: str, body: Manifest) -> ChildFact:
         pool=labels.get(names.LABEL_POOL, ""),
         needs=annotations.get(names.ANNOTATION_NEEDS),
         claim=_claim(body.get("spec") or {}) if kind == "PersistentVolumeClaim" else None,
+        deployed=deployed(body) if kind == "Deployment" else None,
+        scale_note=annotations.get(names.ANNOTATION_SCALE),
         unbound=kind == "PersistentVolumeClaim"
         and (body.get("status") or {}).get("phase") == "Pending"
         and not (body.get("spec") or {}).get("volumeName"),

@@ -39,6 +39,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "Secret": Endpoint("v1", "secrets"),
     "Deployment": Endpoint("apps/v1", "deployments"),
     "NetworkPolicy": Endpoint("networking.k8s.io/v1", "networkpolicies"),
+    "PodDisruptionBudget": Endpoint("policy/v1", "poddisruptionbudgets"),
     "Event": Endpoint("events.k8s.io/v1", "events"),
     "Lease": Endpoint("coordination.k8s.io/v1", "leases"),
     "ValidatingWebhookConfiguration": Endpoint(

@@ -134,7 +134,8 @@ class Installed:
     def children(self, flow: str) -> list[str]:
         """What exists for a Flow, as `kind/name`."""
         kinds = (
-            "deployment,pod,service,configmap,serviceaccount,networkpolicy,persistentvolumeclaim"
+            "deployment,pod,service,configmap,serviceaccount,networkpolicy,persistentvolumeclaim,"
+            "poddisruptionbudget"
         )
         chosen = ("-n", NAMESPACE, "-l", f"{names.LABEL_FLOW}={flow}")
         found = self.cluster.kubectl.get(kinds, *chosen)["items"]

@@ -91,6 +91,10 @@ class PostgreSQL(Peer):
             ],
             cwd=self.workdir,
         )  # fmt: skip
+        if self.bind != "127.0.0.1":
+            # Pods come from addresses of their own.
+            with (self._data / "pg_hba.conf").open("a", encoding="utf-8") as rules:
+                rules.write("host all all 0.0.0.0/0 scram-sha-256\n")
 
     def command(self) -> list[str]:
         """The server itself; it becomes the account without a process in between."""

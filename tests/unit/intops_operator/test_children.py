@@ -7,10 +7,17 @@ from dataclasses import replace
 import pytest
 
 from intops_api import names
-from intops_api.flow import PostgresStore, Resources, Runtime, Store
+from intops_api.flow import PostgresStore, Replicas, Resources, Runtime, Store
 from intops_operator.core.children import CHILD_KINDS, desired
+from intops_operator.core.children.deployment import release_of
 from intops_operator.core.children.networkpolicy import network_policy
-from intops_operator.core.children.worker import Manifest, Worker, name_problem
+from intops_operator.core.children.worker import (
+    Manifest,
+    Shape,
+    Worker,
+    WorkerSettings,
+    name_problem,
+)
 from support.operator_facts import example_worker
 
 
@@ -27,7 +34,10 @@ def pod_of(worker: Worker) -> Manifest:
 
 def test_children_are_applied_in_the_order_in_which_a_pod_needs_them() -> None:
     """The Deployment is last."""
-    assert tuple(m["kind"] for m in desired(example_worker())) == CHILD_KINDS
+    kinds = [m["kind"] for m in desired(example_worker())]
+
+    assert kinds == [kind for kind in CHILD_KINDS if kind in kinds]
+    assert kinds[-1] == "Deployment"
 
 
 def test_the_pod_keeps_the_restricted_standard() -> None:
@@ -119,3 +129,64 @@ def test_a_flow_that_cannot_name_a_service_is_told_so(name: str) -> None:
     problem = name_problem(name)
     assert problem is not None
     assert "at most 56" in problem
+
+
+def shared(**replicas: int) -> Worker:
+    """A Flow with a database and so many workers."""
+    worker = example_worker(store=Store(postgres=PostgresStore(secret_name="database")))
+    return replace(worker, runtime=Runtime(replicas=Replicas(**replicas)))
+
+
+@pytest.mark.parametrize(
+    ("worker", "there"),
+    [
+        pytest.param(example_worker(), False, id="embedded"),
+        pytest.param(shared(min=1, max=4), False, id="one of several"),
+        pytest.param(shared(min=2, max=4), True, id="two"),
+        pytest.param(
+            replace(shared(min=1, max=4), shape=Shape(replicas=3)), True, id="three, by the backlog"
+        ),
+    ],
+)
+def test_a_node_that_is_emptied_takes_one_of_several_workers_at_a_time(
+    worker: Worker, there: bool
+) -> None:
+    """With one worker a budget could only keep the node from being emptied."""
+    budget = by_kind(worker).get("PodDisruptionBudget")
+
+    assert (budget is not None) == there
+    assert budget is None or budget["spec"]["maxUnavailable"] == 1
+
+
+def test_an_embedded_store_keeps_its_one_writer_whatever_else_is_decided() -> None:
+    """Two pods on one volume would be two writers."""
+    worker = replace(example_worker(), shape=Shape(replicas=3))
+
+    assert by_kind(worker)["Deployment"]["spec"]["replicas"] == 1
+
+
+def test_several_workers_are_spread_over_zones_and_over_nodes() -> None:
+    """A zone that is full must not keep a worker from running."""
+    spread = pod_of(shared(min=2, max=2))["topologySpreadConstraints"]
+
+    assert [one["topologyKey"] for one in spread] == [
+        "topology.kubernetes.io/zone", "kubernetes.io/hostname",
+    ]  # fmt: skip
+    assert {one["whenUnsatisfiable"] for one in spread} == {"ScheduleAnyway"}
+
+
+def test_a_flow_may_change_its_size_without_changing_its_pods() -> None:
+    """What it says about its pods has a hash of its own; how many there are is no part of it."""
+    assert shared(min=1, max=2).inputs == shared(min=2, max=9).inputs
+    assert shared().inputs != example_worker().inputs
+
+
+def test_a_release_is_the_image_and_all_that_every_pod_has_in_common() -> None:
+    """An operator that only sets other values for all pods rolls them by waves as well."""
+    one = WorkerSettings("example.com/worker:1")
+
+    assert release_of(one) == release_of(WorkerSettings("example.com/worker:1"))
+    assert (
+        release_of(replace(one, image="example.com/worker:2")).template == release_of(one).template
+    )
+    assert release_of(replace(one, priority_class="high")) != release_of(one)

@@ -7,6 +7,7 @@ from intops_operator.core.children.configmap import plan_config_map
 from intops_operator.core.children.deployment import worker_deployment
 from intops_operator.core.children.networkpolicy import network_policy
 from intops_operator.core.children.persistentvolumeclaim import store_claim
+from intops_operator.core.children.poddisruptionbudget import disruption_budget
 from intops_operator.core.children.service import worker_service
 from intops_operator.core.children.serviceaccount import service_account
 from intops_operator.core.children.worker import Manifest, Worker
@@ -17,6 +18,7 @@ CHILD_KINDS = (
     "PersistentVolumeClaim",
     "NetworkPolicy",
     "Service",
+    "PodDisruptionBudget",
     "Deployment",
 )
 """Kinds of children, in the order in which they are applied: what a pod needs comes first."""
@@ -33,5 +35,6 @@ def desired(worker: Worker) -> list[Manifest]:
         *([store_claim(worker)] if worker.is_embedded else []),
         network_policy(worker),
         worker_service(worker),
+        *([disruption_budget(worker)] if worker.replicas > 1 else []),
         worker_deployment(worker),
     ]

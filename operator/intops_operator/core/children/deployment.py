@@ -4,9 +4,13 @@ Called by `children.desired`. The pod template holds only what needs a restart: 
 through the ConfigMap volume and restarts nothing.
 """
 
-from typing import Final
+import hashlib
+import json
+from typing import Any, Final
 
 from intops_api import names
+from intops_api.flow import PostgresStore, Runtime, Store
+from intops_api.plan import FlowPlan
 from intops_operator.core.children.worker import (
     DATA_DIR,
     PLANS_DIR,
@@ -14,8 +18,12 @@ from intops_operator.core.children.worker import (
     USER_ID,
     Crew,
     Manifest,
+    Shape,
+    Worker,
+    WorkerSettings,
     metadata,
 )
+from intops_operator.core.rolling import Release
 
 # While a pod that must go still captures, endpoints are updated.
 LAST_CAPTURE_S: Final = 2
@@ -32,8 +40,7 @@ LIMITS: Final = {"memory": "512Mi"}
 def worker_deployment(worker: Crew) -> Manifest:
     """The manifest."""
     spec: Manifest = {
-        # An embedded store has one writer: two pods on one volume would be two writers.
-        "replicas": 1 if worker.is_embedded else worker.runtime.replicas.min,
+        "replicas": worker.replicas,
         "revisionHistoryLimit": 2,
         "progressDeadlineSeconds": PROGRESS_DEADLINE_S,
         "selector": {"matchLabels": worker.selector},
@@ -42,12 +49,24 @@ def worker_deployment(worker: Crew) -> Manifest:
         else {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "template": {"metadata": {"labels": worker.labels}, "spec": _pod(worker)},
     }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata(worker),
-        "spec": spec,
-    }
+    meta = metadata(worker)
+    if worker.shape.notes:
+        meta["annotations"] = dict(worker.shape.notes)
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
+
+
+def release_of(settings: WorkerSettings) -> Release:
+    """What this operator makes workers of: the image, and a hash of all that every pod has in common."""
+    pods = []
+    for store in (Store(), Store(postgres=PostgresStore(secret_name="any"))):
+        parts: dict[str, Any] = {"store": store, "bindings": []}
+        plan = FlowPlan.model_construct(**parts)
+        # The image is told by itself.
+        shape = Shape(image="any")
+        worker = Worker("any", "any", "", plan, b"", Runtime(store=store), settings, shape=shape)
+        pods.append(_pod(worker))
+    text = json.dumps(pods, sort_keys=True)
+    return Release(settings.image, hashlib.sha256(text.encode()).hexdigest()[:12])
 
 
 def _pod(worker: Crew) -> Manifest:
@@ -72,13 +91,16 @@ def _pod(worker: Crew) -> Manifest:
     if worker.settings.priority_class:
         pod["priorityClassName"] = worker.settings.priority_class
     if not worker.is_embedded:
+        # Zones first, then nodes; each generation of pods by itself, or one that rolls leans on the one that goes.
         pod["topologySpreadConstraints"] = [
             {
                 "maxSkew": 1,
-                "topologyKey": "topology.kubernetes.io/zone",
+                "topologyKey": key,
                 "whenUnsatisfiable": "ScheduleAnyway",
                 "labelSelector": {"matchLabels": worker.selector},
+                "matchLabelKeys": ["pod-template-hash"],
             }
+            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
         ]
     return pod
 
@@ -96,7 +118,7 @@ def _container(worker: Crew) -> Manifest:
     ]
     return {
         "name": "worker",
-        "image": worker.settings.image,
+        "image": worker.shape.image or worker.settings.image,
         "imagePullPolicy": worker.settings.pull_policy,
         "command": ["intops-worker"],
         "args": [

@@ -21,6 +21,7 @@ from intops_operator.core.children.worker import (
     PLANS_DIR,
     Manifest,
     PlanVolume,
+    Shape,
     Worker,
     WorkerSettings,
     pool_child_name,
@@ -111,6 +112,16 @@ class Pool:
     def labels(self) -> dict[str, str]:
         """Labels of every child."""
         return {**self.selector, **COMMON_LABELS}
+
+    @property
+    def replicas(self) -> int:
+        """One: a volume has one writer."""
+        return 1
+
+    @property
+    def shape(self) -> Shape:
+        """Nothing of its own: a pool takes a new image at once, not in its turn."""
+        return Shape()
 
     @property
     def is_embedded(self) -> bool:

@@ -3,6 +3,8 @@
 Every builder of this folder starts here.
 """
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -37,6 +39,20 @@ class WorkerSettings:
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
     priority_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the leader decides about one Deployment beside the plan: its size, and when it gets a new image."""
+
+    replicas: int | None = None
+    """None: as few as the Flow allows."""
+    image: str | None = None
+    """None: the operator's own."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """Annotations of the Deployment, by name."""
+    held: bool = False
+    """Whether its pods are left as an older operator made them, until it is their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +100,10 @@ class Crew(Protocol):
     def flags(self) -> list[str]: ...
     @property
     def settings(self) -> WorkerSettings: ...
+    @property
+    def replicas(self) -> int: ...
+    @property
+    def shape(self) -> Shape: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +119,14 @@ class Worker:
     settings: WorkerSettings
     slot: Slot | None = None
     """Its place, where it shares the worker of a pool."""
+    shape: Shape = Shape()
+
+    @property
+    def replicas(self) -> int:
+        """How many pods there should be. An embedded store has one writer: two pods would be two."""
+        if self.is_embedded:
+            return 1
+        return self.shape.replicas or self.runtime.replicas.min
 
     @property
     def name(self) -> str:
@@ -160,6 +188,13 @@ class Worker:
     def is_embedded(self) -> bool:
         """Whether messages are kept in the worker's own volume."""
         return self.plan.store.postgres is None
+
+    @property
+    def inputs(self) -> str:
+        """Hash of what the Flow itself says about its pods, which is not how many there are."""
+        runtime = self.runtime.model_dump(mode="json", exclude={"replicas"})
+        text = json.dumps([runtime, self.secrets, self.is_embedded], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
     def secrets(self) -> list[str]:
