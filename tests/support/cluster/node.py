@@ -77,6 +77,10 @@ class Node:
         """Make the images of an OCI archive available to pods of this node."""
         run(*self.ctr("images", "import", str(archive)))
 
+    def remove_image(self, reference: str) -> None:
+        """Take an image away; containers that run go on, others cannot start any more."""
+        run(*self.ctr("images", "rm", "--sync", reference))
+
     def start(self) -> None:
         """Start kubelet and kube-proxy, and wait until the node takes pods.
 
