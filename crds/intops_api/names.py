@@ -21,6 +21,7 @@ LABEL_STORE: Final = f"{GROUP}/store"
 LABEL_SHIPPED: Final = f"{GROUP}/shipped"
 
 ANNOTATION_PLAN_HASH: Final = f"{GROUP}/plan-hash"
+ANNOTATION_FLOW_UID: Final = f"{GROUP}/flow-uid"
 ANNOTATION_ACTIONS: Final = f"{GROUP}/actions-hash"
 ANNOTATION_ACCEPT_IMPACT: Final = f"{GROUP}/accept-impact"
 ANNOTATION_CATALOG_VERSION: Final = f"{GROUP}/catalog-version"

@@ -124,6 +124,9 @@ class Leading:
         self._queue, self._reconciler = queue, reconciler
         for ref in self._cache.refs():
             queue.add(ref, urgent=False)
+        for claim in self._cache.children("PersistentVolumeClaim"):
+            # Its Flow may have gone while nobody led.
+            queue.add(Ref("Flow", claim.namespace, claim.flow), urgent=False)
         flowgauges.clear()
         try:
             async with asyncio.TaskGroup() as group:

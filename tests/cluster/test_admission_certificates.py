@@ -31,7 +31,7 @@ SECRET = "certificates-test"
 SPACE = "certificates"
 LIFE_S = 3.0
 """Of a certificate; an authority lives three times as long, and the next one comes at two thirds."""
-ROTATIONS = {"short": 10, "full": 300}
+ROTATIONS = {"short": 8, "full": 90}
 """Of certificates; a third as many of authorities."""
 
 

@@ -13,7 +13,7 @@ from support.cluster import product
 from support.cluster.node import NAME as NODE
 from support.cluster.onenode import OneNode
 from support.cluster.polling import until
-from support.cluster.scenario import first_within
+from support.cluster.scenario import FLOW, first_within
 from support.cluster.services import stop
 from support.cluster.tenants import Tenant, tenant
 
@@ -96,7 +96,14 @@ def drain(found: Tenant) -> None:
         kubectl.run("uncordon", NODE)
 
 
-@pytest.mark.parametrize("way", [delete, delete_in_a_second, evict_worker, drain])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Two ways a pod goes are enough to see that nothing has changed; the long form has all of them."""
+    if "way" in metafunc.fixturenames:
+        full = metafunc.config.option.fault_runs == "full"
+        more = [delete, evict_worker] if full else []
+        metafunc.parametrize("way", [delete_in_a_second, drain, *more])
+
+
 def test_f73_a_worker_whose_pod_goes_drains_in_time_and_loses_nothing(
     moved: Tenant, neighbour: Tenant, way: Callable[[Tenant], None]
 ) -> None:
@@ -176,6 +183,57 @@ def test_f73_only_one_operator_at_a_time_may_be_evicted(operators: OneNode) -> N
     finally:
         operators.kubectl.run("uncordon", NODE)
     operators.kubectl.run("rollout", "status", f"deployment/{product.RELEASE}", *space)
+
+
+def test_f74_a_node_that_loses_its_power_gives_all_events_back_and_has_no_second_worker_meanwhile(
+    moved: Tenant, neighbour: Tenant, fault_runs: str
+) -> None:
+    """F74: its pod is evicted; the next one does not run before the node is back, and has the same volume."""
+    cluster, claim = moved.cluster, ("persistentvolumeclaim", f"intops-{FLOW}", "-n", moved.space)
+    volume = cluster.kubectl.get(*claim)["metadata"]["uid"]
+    with moved.sender() as sender:
+        with moved.desk_away():
+            sender.await_more(3)
+            old = pod_of(moved)
+            cluster.node.cut_power()
+            began = time.monotonic()
+            if fault_runs == "full":
+                _await_verdict(cluster)
+            # What Kubernetes does to the pods of a node that it has given up, five minutes after its verdict.
+            cluster.kubectl.run("delete", "pod", old, "-n", moved.space, "--wait=false")
+            until(lambda: len(moved.pods()) == 2, "the next pod to be made")
+            assert not first_within(AWAY_S[fault_runs], lambda: _others_that_run(moved, old))
+            refused = sender.answers[0]
+            assert refused > 0, "nobody captures without power"
+        cluster.node.start_containerd()
+        cluster.node.start()
+        moved.await_ready(timeout_s=180)
+        took_s = time.monotonic() - began
+        sender.await_more(3)
+    moved.desk.set_faults(latency_s=LATENCY_S)
+    print(
+        f"Ready {took_s:.0f} s after the power went, {sender.longest_gap_s:.0f} s without capture"
+    )
+    assert cluster.kubectl.get(*claim)["metadata"]["uid"] == volume
+    neighbour.await_ready(timeout_s=120)
+    moved.await_agreement()
+
+
+def _await_verdict(cluster: OneNode) -> None:
+    """Wait until Kubernetes knows that the node is gone."""
+    cluster.kubectl.wait(
+        lambda node: any(t["key"] == "node.kubernetes.io/unreachable" for t in node["spec"].get("taints", ())),
+        "node", NODE, what="the node to be given up", timeout_s=120,
+    )  # fmt: skip
+
+
+def _others_that_run(found: Tenant, old: str) -> list[str]:
+    """Pods besides the old one that are said to run."""
+    return [
+        pod["metadata"]["name"]
+        for pod in found.pods()
+        if pod["metadata"]["name"] != old and pod["status"]["phase"] != "Pending"
+    ]
 
 
 @pytest.mark.parametrize("program", ["kubelet", "containerd"])

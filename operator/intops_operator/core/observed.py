@@ -6,7 +6,7 @@ The cache keeps these instead of whole objects; the reconciler and the judge rea
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -76,6 +76,8 @@ class ChildFact:
     """Of a ConfigMap: hash of the decisions that it carries; None if it carries none."""
     unbound: bool = False
     """Of a PersistentVolumeClaim: whether it never had a volume, so that nothing can be in it."""
+    version: str = field(default="", compare=False)
+    """Of a PersistentVolumeClaim: its resourceVersion, so that only what was seen is deleted."""
 
 
 WAITING_IS_TROUBLE = {
@@ -161,6 +163,7 @@ def child_fact(kind: str, body: Manifest) -> ChildFact:
         unbound=kind == "PersistentVolumeClaim"
         and (body.get("status") or {}).get("phase") == "Pending"
         and not (body.get("spec") or {}).get("volumeName"),
+        version=meta.get("resourceVersion", "") if kind == "PersistentVolumeClaim" else "",
     )
 
 

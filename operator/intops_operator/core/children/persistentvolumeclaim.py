@@ -14,6 +14,8 @@ def store_claim(worker: Worker) -> Manifest:
     store = worker.plan.store.embedded or EmbeddedStore()
     meta = metadata(worker, owned=False)
     meta["labels"][names.LABEL_STORE] = "embedded"
+    # Whoever takes the volume over writes it, so that nobody deletes what was another's when he looked.
+    meta["annotations"] = {names.ANNOTATION_FLOW_UID: worker.uid}
     spec: Manifest = {
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": store.size}},
