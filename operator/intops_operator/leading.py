@@ -129,6 +129,9 @@ class Leading:
         self._queue, self._reconciler = queue, reconciler
         for ref in (*self._cache.refs(), *self._cache.pools()):
             queue.add(ref, urgent=False)
+        for claim in self._cache.children("PersistentVolumeClaim"):
+            # Its Flow may have gone while nobody led.
+            queue.add(Ref("Flow", claim.namespace, claim.flow), urgent=False)
         flowgauges.clear()
         rollout.clear()
         try:

@@ -353,7 +353,10 @@ class Reconciler:
         if (last is None and claim.unbound) or (last is not None and last.left == 0):
             if await tools.cluster.get("Flow", ref.namespace, ref.name) is not None:
                 return
-            await tools.cluster.delete(claim.kind, claim.namespace, claim.name, uid=claim.uid)
+            # Messages cannot be made again: not if anything is otherwise than it was judged from.
+            await tools.cluster.delete(
+                claim.kind, claim.namespace, claim.name, uid=claim.uid, version=claim.version
+            )
             journal.info("empty volume removed", namespace=ref.namespace, flow=ref.name)
             tools.cache.forget_pods(ref)
         else:

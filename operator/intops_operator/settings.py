@@ -99,6 +99,10 @@ class Settings:
     """`--certificate-secret`: Secret that the leader keeps its certificates in (mode selfSigned)."""
     certificate_hosts: tuple[str, ...]
     """`--certificate-hosts`: comma-separated DNS names and addresses of the admission Service."""
+    certificate_life_s: float
+    """`--certificate-life`: how long a serving certificate is good; renewed at two thirds (90 days)."""
+    authority_life_s: float
+    """`--authority-life`: how long the CA is good; its successor is made at two thirds (10 years)."""
     webhook_configuration: str | None
     """`--webhook-configuration`: ValidatingWebhookConfiguration into which the leader puts its CA."""
     catalog_manage: bool
@@ -180,6 +184,8 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("certificate-dir", None, text="directory with tls.crt and tls.key")
     flag("certificate-secret", "intops-admission-tls", text="Secret of the certificates")
     flag("certificate-hosts", "", _list, "names and addresses of the admission Service")
+    flag("certificate-life", 90 * 86400.0, float, "seconds that a certificate is good")
+    flag("authority-life", 3650 * 86400.0, float, "seconds that the CA of certificates is good")
     flag("webhook-configuration", None, text="ValidatingWebhookConfiguration that gets the CA")
     flag("catalog-manage", "true", _boolean, "apply the shipped classes, models and patterns")
     flag("log-level", "info", text="debug, info, warning or error")
@@ -207,9 +213,14 @@ def parse_settings(arguments: Sequence[str], environ: Mapping[str, str] = os.env
         "report_interval", "report_timeout", "no_report_after", "resync_interval",
         "purge_interval", "counters_interval", "lease_duration", "lease_renew", "lease_retry",
         "admission_deadline", "scale_down_after", "rollout_pause", "rollout_deadline",
+        "certificate_life", "authority_life",
     )  # fmt: skip
     for name in in_seconds:
         given[f"{name}_s"] = given.pop(name)
         if given[f"{name}_s"] <= 0:
             parser.error(f"--{name.replace('_', '-')} must be more than 0 seconds")
+    if given["authority_life_s"] < 3 * given["certificate_life_s"]:
+        parser.error(
+            "--authority-life must be at least three times --certificate-life, or a certificate would outlive its CA"
+        )
     return Settings(**given)

@@ -16,6 +16,7 @@ from support.cluster.api import Api
 from support.cluster.controlplane import ControlPlane, home, remove_abandoned
 from support.cluster.onenode import OneNode
 from support.cluster.polling import until
+from support.cluster.scenario import await_admission
 from support.cluster.services import is_abandoned
 from support.operators import OperatorProcess, ReportServer, install_kinds, namespace, operator
 
@@ -67,6 +68,14 @@ def node(request: pytest.FixtureRequest) -> Iterator[OneNode]:
 def product_images(node: OneNode) -> dict[str, str]:
     """Images of this tree, imported into the node: plane (`operator`, `worker`) → reference."""
     return product.load_images(node)
+
+
+@pytest.fixture(scope="module")
+def operators(node: OneNode) -> OneNode:
+    """The cluster with the chart of this tree installed, and admission answering."""
+    product.install(node)
+    await_admission(node.kubectl)
+    return node
 
 
 @pytest.fixture(scope="module")

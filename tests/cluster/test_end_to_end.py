@@ -168,14 +168,16 @@ def test_a_wrong_token_holds_the_connector_until_the_secret_changes(installed: I
     until(refused, "the refused credential shows", timeout_s=VOLUME_REFRESH_S)
     condition = installed.condition("CredentialsValid")
     assert 'Put a valid credential into Secret "helpdesk-token"' in condition["message"]
-    refusals = installed.desk.requests(401)
+    desk = installed.desk
+    assert isinstance(desk, RequestTracker)
+    refusals = desk.requests(401)
     for _ in range(10):
         assert installed.post(f"token-{next(attempt)}") == 200
     # Ten messages and as many reasons to try: nobody does, for longer than a retry would wait.
     first_within(10, lambda: False)
-    assert installed.desk.requests(401) - refusals <= 1
+    assert desk.requests(401) - refusals <= 1
 
-    installed.put_secret("helpdesk-token", token=installed.desk.token)
+    installed.put_secret("helpdesk-token", token=desk.token)
     until(installed.is_ready, "the Flow is Ready again", timeout_s=VOLUME_REFRESH_S)
     sent = next(attempt)
     until(lambda: len(installed.tickets()) == before + sent, "nothing is lost", timeout_s=90)

@@ -143,7 +143,7 @@ def shown_by(path: Path) -> Iterator[tuple[str, Shown]]:
         rows = re.findall(r"F\d{2,3}", named.group(1)) if named else []
         rows += [f"F{in_name.group(1)}"] if in_name else []
         words = re.sub(r"^(test_f\d{2,3}_|test_)", "", node.name).replace("_", " ")
-        for row in rows:
+        for row in dict.fromkeys(rows):
             yield row, Shown(str(path.relative_to(TREE)), node.name, words)
 
 

@@ -7,12 +7,13 @@ import asyncio
 import ssl
 import tempfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from intops_operator import metrics
 from intops_operator.admission.server import AdmissionServer
 from intops_operator.cache import Cache
-from intops_operator.edges.certificates import CertificateSecret, expires
+from intops_operator.edges.certificates import CertificateSecret, Lifetimes, expires
 from intops_operator.edges.cluster import Cluster, ClusterError, NotLeading
 from intops_operator.edges.lease import Lease
 from intops_operator.journal import Journal
@@ -21,6 +22,7 @@ from intops_operator.settings import Settings
 journal = Journal("admission")
 
 EAGER_S = 0.5  # until the first certificate is there
+LOOKS_IN_A_LIFE = 20
 CALM_S = 10.0  # an upgrade of the chart may take our CA out of its configuration
 
 
@@ -44,7 +46,13 @@ class Admission:
             settings.certificate_secret,
             settings.certificate_hosts or _service_hosts(settings.namespace),
             settings.webhook_configuration,
+            Lifetimes(
+                authority=timedelta(seconds=settings.authority_life_s),
+                serving=timedelta(seconds=settings.certificate_life_s),
+            ),
         )
+        # A short life is looked at more often: its last third is all the time there is.
+        self._calm_s = min(CALM_S, settings.certificate_life_s / LOOKS_IN_A_LIFE)
         self._server = AdmissionServer(cache, is_complete, deadline_s=settings.admission_deadline_s)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -81,7 +89,7 @@ class Admission:
                 journal.warning("certificate not refreshed", error=str(error))
             except NotLeading:
                 pass
-            await asyncio.sleep(EAGER_S if self._loaded is None else CALM_S)
+            await asyncio.sleep(EAGER_S if self._loaded is None else self._calm_s)
         await asyncio.Event().wait()
 
     async def _refresh(self) -> None:

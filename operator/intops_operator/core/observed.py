@@ -6,7 +6,7 @@ The cache keeps these instead of whole objects; the reconciler and the judge rea
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -99,6 +99,8 @@ class ChildFact:
     """Of a ConfigMap in a pool: what its Flow needs of the pool's worker."""
     claim: EmbeddedStore | None = None
     """Of a PersistentVolumeClaim: the size and class that it asks for."""
+    version: str = field(default="", compare=False)
+    """Of a PersistentVolumeClaim: its resourceVersion, so that only what was seen is deleted."""
 
     @property
     def concerns(self) -> set[Ref]:
@@ -204,6 +206,7 @@ def child_fact(kind: str, body: Manifest) -> ChildFact:
         unbound=kind == "PersistentVolumeClaim"
         and (body.get("status") or {}).get("phase") == "Pending"
         and not (body.get("spec") or {}).get("volumeName"),
+        version=meta.get("resourceVersion", "") if kind == "PersistentVolumeClaim" else "",
     )
 
 

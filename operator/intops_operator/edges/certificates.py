@@ -8,7 +8,7 @@ the operator ever reads.
 import base64
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -23,12 +23,17 @@ from intops_operator.journal import Journal
 
 journal = Journal("certificates")
 
-CA_LIFE = timedelta(days=3650)
-CA_RENEW = timedelta(days=365)  # a new CA is trusted beside the old one for its last year
-SERVING_LIFE = timedelta(days=90)
-SERVING_RENEW = timedelta(days=30)
 BACKDATE = timedelta(minutes=10)  # clocks of API servers may be behind ours
 KEYS = ("ca.crt", "ca.key", "tls.crt", "tls.key")
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long certificates live; each is followed by the next one at two thirds of its life."""
+
+    authority: timedelta = timedelta(days=3650)
+    """At least three times `serving`: what an authority has signed must not outlive it."""
+    serving: timedelta = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +46,31 @@ class Material:
     key: str = field(repr=False)
 
 
-def renewed(current: Material | None, hosts: Sequence[str], now: datetime) -> Material:
-    """The material that should be in use; `current` itself if nothing is to be done."""
-    authority = _usable_authority(current, now)
-    if authority is None:
-        ca, ca_key = _new_authority(now)
-        bundle = _pem(ca)
-        old = _first(current.ca) if current is not None else None
-        if old is not None and old.not_valid_after_utc > now:
-            bundle += _pem(old)
-    else:
-        ca, ca_key = authority
-        bundle = current.ca if current is not None else _pem(ca)
-        if current is not None and _serves(current, ca, hosts, now):
-            return current
-    certificate, key = _new_serving(ca, ca_key, hosts, now)
-    return Material(bundle, _key_pem(ca_key), _pem(certificate), _key_pem(key))
+def renewed(
+    current: Material | None,
+    hosts: Sequence[str],
+    now: datetime,
+    lifetimes: Lifetimes = Lifetimes(),
+) -> Material:
+    """The material that should be in use; `current` itself if nothing is to be done.
+
+    A new authority signs nothing yet: it has to be trusted everywhere before anybody shows what it has signed.
+    """
+    known = _known_authority(current, now)
+    if current is None or known is None:
+        ca, ca_key = _new_authority(now, lifetimes.authority)
+        old = "" if current is None else _trusted(current, now)
+        certificate, key = _new_serving(ca, ca_key, hosts, now, lifetimes.serving)
+        return Material(_pem(ca) + old, _key_pem(ca_key), _pem(certificate), _key_pem(key))
+    ca, ca_key = known
+    wanted = current
+    if not _serves(current, hosts, now, lifetimes.serving):
+        certificate, key = _new_serving(ca, ca_key, hosts, now, lifetimes.serving)
+        wanted = replace(wanted, certificate=_pem(certificate), key=_key_pem(key))
+    if not _is_fresh(ca, now, lifetimes.authority):
+        ca, ca_key = _new_authority(now, lifetimes.authority)
+        wanted = replace(wanted, ca=_pem(ca) + _trusted(current, now), ca_key=_key_pem(ca_key))
+    return wanted
 
 
 def expires(certificate: str) -> datetime:
@@ -64,44 +78,66 @@ def expires(certificate: str) -> datetime:
     return x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc
 
 
-def _usable_authority(
+def _known_authority(
     current: Material | None, now: datetime
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
+    """The newest authority with its key; None if it can sign nothing any more."""
     if current is None:
         return None
-    ca = _first(current.ca)
+    found = _certificates(current.ca)
     try:
         key = serialization.load_pem_private_key(current.ca_key.encode(), None)
     except ValueError:
         return None
-    if ca is None or not isinstance(key, ec.EllipticCurvePrivateKey):
+    if not found or not isinstance(key, ec.EllipticCurvePrivateKey):
         return None
-    if ca.not_valid_after_utc - now < CA_RENEW or ca.public_key() != key.public_key():
+    if found[0].not_valid_after_utc <= now or found[0].public_key() != key.public_key():
         return None
-    return ca, key
+    return found[0], key
 
 
-def _first(bundle: str) -> x509.Certificate | None:
+def _is_fresh(certificate: x509.Certificate, now: datetime, life: timedelta) -> bool:
+    """Whether more than a third of its life is left, and not more than it may have."""
+    left = certificate.not_valid_after_utc - now
+    return life / 3 < left <= life + BACKDATE
+
+
+def _trusted(current: Material, now: datetime) -> str:
+    """All authorities that somebody may still show a certificate of."""
+    return "".join(_pem(ca) for ca in _certificates(current.ca) if ca.not_valid_after_utc > now)
+
+
+def _certificates(bundle: str) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(bundle.encode())[0]
+        return x509.load_pem_x509_certificates(bundle.encode())
     except ValueError:
-        return None
+        return []
 
 
-def _serves(current: Material, ca: x509.Certificate, hosts: Sequence[str], now: datetime) -> bool:
-    """Whether the serving certificate is of this authority, for these hosts, and fresh enough."""
-    certificate = _first(current.certificate)
-    if certificate is None or certificate.not_valid_after_utc - now < SERVING_RENEW:
+def _serves(current: Material, hosts: Sequence[str], now: datetime, life: timedelta) -> bool:
+    """Whether the serving certificate is of a trusted authority, for these hosts, and fresh enough."""
+    found = _certificates(current.certificate)
+    if not found or not _is_fresh(found[0], now, life):
+        return False
+    certificate = found[0]
+    if not any(_issued(certificate, ca) for ca in _certificates(current.ca)):
         return False
     try:
-        certificate.verify_directly_issued_by(ca)
         key = serialization.load_pem_private_key(current.key.encode(), None)
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+    except (ValueError, TypeError, x509.ExtensionNotFound):
         return False
     if certificate.public_key() != key.public_key():
         return False
     return list(alternatives.value) == _alternatives(hosts)
+
+
+def _issued(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _alternatives(hosts: Sequence[str]) -> list[x509.GeneralName]:
@@ -114,7 +150,9 @@ def _alternatives(hosts: Sequence[str]) -> list[x509.GeneralName]:
     return found
 
 
-def _new_authority(now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _new_authority(
+    now: datetime, life: timedelta
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "intops admission authority")])
     usage = x509.KeyUsage(
@@ -123,7 +161,7 @@ def _new_authority(now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePri
         encipher_only=False, decipher_only=False,
     )  # fmt: skip
     certificate = (
-        _builder(name, name, key, now, CA_LIFE)
+        _builder(name, name, key, now, life)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -133,12 +171,16 @@ def _new_authority(now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePri
 
 
 def _new_serving(
-    ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, hosts: Sequence[str], now: datetime
+    ca: x509.Certificate,
+    ca_key: ec.EllipticCurvePrivateKey,
+    hosts: Sequence[str],
+    now: datetime,
+    life: timedelta,
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "intops admission")])
     certificate = (
-        _builder(name, ca.subject, key, now, SERVING_LIFE)
+        _builder(name, ca.subject, key, now, life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(_alternatives(hosts)), critical=False)
@@ -191,11 +233,13 @@ class CertificateSecret:
         name: str,
         hosts: Sequence[str],
         webhook_configuration: str | None,
+        lifetimes: Lifetimes,
     ) -> None:
         self._cluster = cluster
         self._namespace, self._name = namespace, name
         self._hosts = hosts
         self._webhooks = webhook_configuration
+        self._lifetimes = lifetimes
 
     async def read(self) -> Material | None:
         """The material in the Secret; None if there is none that can be used."""
@@ -209,16 +253,19 @@ class CertificateSecret:
         """
         secret = await self._cluster.get("Secret", self._namespace, self._name)
         current = _material(secret)
-        wanted = renewed(current, self._hosts, datetime.now(UTC))
-        if wanted != current:
-            try:
-                await _keep(leader, secret, self._manifest(wanted))
-            except Conflict:
-                # Somebody else was faster; what they wrote is looked at the next time.
-                return
-            journal.info("certificate made", until=expires(wanted.certificate).isoformat())
-        if self._webhooks:
-            await self._inject(leader, wanted.ca)
+        if current is not None and await self._inject(leader, current.ca):
+            # API servers hear of it a moment later: what they do not know yet signs at the next look.
+            return
+        wanted = renewed(current, self._hosts, datetime.now(UTC), self._lifetimes)
+        if wanted == current:
+            return
+        try:
+            await _keep(leader, secret, self._manifest(wanted))
+        except Conflict:
+            # Somebody else was faster; what they wrote is looked at the next time.
+            return
+        journal.info("certificate made", until=expires(wanted.certificate).isoformat())
+        await self._inject(leader, wanted.ca)
 
     def _manifest(self, material: Material) -> Manifest:
         texts = (material.ca, material.ca_key, material.certificate, material.key)
@@ -237,13 +284,12 @@ class CertificateSecret:
             },
         }
 
-    async def _inject(self, leader: Cluster, ca: str) -> None:
-        """Put the CA into every webhook of our configuration that does not have it."""
-        name = self._webhooks or ""
-        kind = "ValidatingWebhookConfiguration"
-        configuration = await self._cluster.get(kind, None, name)
-        if configuration is None:
-            return
+    async def _inject(self, leader: Cluster, ca: str) -> bool:
+        """Put the CA into every webhook of our configuration that does not have it; whether one had not."""
+        name, kind = self._webhooks, "ValidatingWebhookConfiguration"
+        configuration = await self._cluster.get(kind, None, name) if name else None
+        if name is None or configuration is None:
+            return False
         bundle = base64.b64encode(ca.encode()).decode()
         change: list[Manifest] = []
         for at, webhook in enumerate(configuration.get("webhooks") or ()):
@@ -253,9 +299,11 @@ class CertificateSecret:
                     {"op": "test", "path": f"/webhooks/{at}/name", "value": webhook["name"]},
                     {"op": "add", "path": f"/webhooks/{at}/clientConfig/caBundle", "value": bundle},
                 ]
-        if change:
-            await leader.patch(kind, None, name, change)
-            journal.info("authority put into the webhook configuration", name=name)
+        if not change:
+            return False
+        await leader.patch(kind, None, name, change)
+        journal.info("authority put into the webhook configuration", name=name)
+        return True
 
 
 def _material(secret: Manifest | None) -> Material | None:

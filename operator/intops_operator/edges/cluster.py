@@ -171,9 +171,18 @@ class Cluster:
             headers={"Content-Type": f"application/{form}+json"},
         )
 
-    async def delete(self, kind: str, namespace: str | None, name: str, *, uid: str) -> None:
-        """Delete exactly the object with this uid; one that is gone is no error."""
-        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+    async def delete(
+        self, kind: str, namespace: str | None, name: str, *, uid: str, version: str = ""
+    ) -> None:
+        """Delete exactly the object with this uid; one that is gone is no error.
+
+        Args:
+            kind, namespace, name: Which one.
+            uid: Conflict if another one has its name now.
+            version: Its resourceVersion: Conflict if it has changed since; any version if empty.
+        """
+        preconditions = {"uid": uid, **({"resourceVersion": version} if version else {})}
+        body = {"preconditions": preconditions, "propagationPolicy": "Background"}
         try:
             await self._ask("DELETE", ENDPOINTS[kind].path(namespace, name), body=body)
         except NotFound:

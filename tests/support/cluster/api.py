@@ -12,7 +12,7 @@ from support.cluster.controlplane import ControlPlane
 
 Manifest = dict[str, Any]
 
-_PLURALS = {
+_PLURALS: dict[str, tuple[str, str]] = {
     "Namespace": ("/api/v1", "namespaces"),
     "ServiceAccount": ("/api/v1", "serviceaccounts"),
     "ConfigMap": ("/api/v1", "configmaps"),
@@ -21,6 +21,10 @@ _PLURALS = {
     "Pod": ("/api/v1", "pods"),
     "Deployment": ("/apis/apps/v1", "deployments"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "ValidatingWebhookConfiguration": (
+        "/apis/admissionregistration.k8s.io/v1",
+        "validatingwebhookconfigurations",
+    ),
     "Flow": ("/apis/intops.io/v1alpha1", "flows"),
     "Connector": ("/apis/intops.io/v1alpha1", "connectors"),
     "CanonicalModel": ("/apis/intops.io/v1alpha1", "canonicalmodels"),
@@ -46,6 +50,12 @@ class Api:
             params={"fieldManager": manager, "force": "true"},
             content=json.dumps(manifest), headers={"Content-Type": "application/apply-patch+yaml"},
         )  # fmt: skip
+
+    def rehearse(self, manifest: Manifest) -> str:
+        """Have a new object judged and not stored; empty if it would be stored, else the refusal."""
+        path = _path(manifest["kind"], manifest["metadata"].get("namespace"), None)
+        answer = self._client.post(path, params={"dryRun": "All"}, json=manifest)
+        return f"HTTP {answer.status_code} {answer.text[:500]}" if answer.is_error else ""
 
     def merge(self, kind: str, space: str, name: str, change: Manifest) -> None:
         """A merge patch of an object that is there."""

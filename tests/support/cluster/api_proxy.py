@@ -195,7 +195,7 @@ class ApiProxy:
 
     async def _forward(self, request: web.BaseRequest) -> web.Response:
         async with self._session.request(
-            request.method, self._server + request.path_qs, data=await request.read() or None,
+            request.method, self._server + request.path_qs, data=await self._body(request) or None,
             headers=_headers(request),
         ) as answer:  # fmt: skip
             body = await answer.read()
@@ -204,6 +204,10 @@ class ApiProxy:
                 if key in {"Content-Type", "Content-Encoding", "Retry-After"}
             }  # fmt: skip
             return web.Response(status=answer.status, body=body, headers=kept)
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        """What is sent on; a proxy that changes requests has another one."""
+        return await request.read()
 
     async def _watch(self, request: web.BaseRequest) -> web.StreamResponse:
         self.watches += 1

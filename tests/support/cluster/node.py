@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.cluster import binaries
+from support.cluster import binaries, cleanup
 from support.cluster.controlplane import ControlPlane
 from support.cluster.kubectl import Manifest, condition
 from support.cluster.network import Network, run
 from support.cluster.polling import HarnessError, until
-from support.cluster.services import Service
+from support.cluster.services import Service, stop
 
 NAME = "node1"
 PAUSE = "localhost/pause:1"
@@ -76,6 +77,19 @@ class Node:
     def import_image(self, archive: Path) -> None:
         """Make the images of an OCI archive available to pods of this node."""
         run(*self.ctr("images", "import", str(archive)))
+
+    def remove_image(self, reference: str) -> None:
+        """Take an image away; containers that run go on, others cannot start any more."""
+        run(*self.ctr("images", "rm", "--sync", reference))
+
+    def cut_power(self) -> None:
+        """End everything that runs on the node at once: kubelet, kube-proxy, containerd, all containers.
+
+        `start_containerd` and `start` switch it on again. Its disk is as it was.
+        """
+        stop(self.state, "kubelet", "kube-proxy", signals=(signal.SIGKILL,))
+        cleanup.end_containers(self.socket, self.state / "containerd-run")
+        stop(self.state, "containerd", signals=(signal.SIGKILL,))
 
     def start(self) -> None:
         """Start kubelet and kube-proxy, and wait until the node takes pods.

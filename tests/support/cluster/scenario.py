@@ -29,6 +29,7 @@ from support.cluster.product import NAMESPACE as OPERATOR_NAMESPACE
 from support.cluster.product import RELEASE
 from support.peers.request_tracker import RequestTracker
 from support.runtime.flows import EXAMPLE, example_manifests
+from support.simulators.launcher import HelpdeskSimulator
 
 NAMESPACE = "itsm"
 FLOW = "alerts-to-helpdesk"
@@ -54,11 +55,13 @@ class Installed:
     """A cluster with intops and the first example in it, and a desk that its pods reach."""
 
     cluster: OneNode
-    desk: RequestTracker
+    desk: RequestTracker | HelpdeskSimulator
+    space: str = NAMESPACE
+    """The namespace of the example."""
 
     def flow(self) -> Manifest:
         """The Flow as it is now."""
-        return self.cluster.kubectl.get("flow", FLOW, "-n", NAMESPACE)
+        return self.cluster.kubectl.get("flow", FLOW, "-n", self.space)
 
     def condition(self, kind: str) -> dict[str, Any]:
         """One of its conditions."""
@@ -70,13 +73,13 @@ class Installed:
 
     def row(self) -> dict[str, str]:
         """The Flow's line of `kubectl get flows`, by heading."""
-        return table(self.cluster.kubectl.run("get", "flows", "-n", NAMESPACE))[FLOW]
+        return table(self.cluster.kubectl.run("get", "flows", "-n", self.space))[FLOW]
 
     def capture_url(self, flow: str = FLOW) -> str:
         """Where this machine reaches a worker: the Service's own address."""
-        found = self.cluster.kubectl.get("service", f"intops-{flow}", "-n", NAMESPACE)
+        found = self.cluster.kubectl.get("service", f"intops-{flow}", "-n", self.space)
         address = found["spec"]["clusterIP"]
-        path = names.CAPTURE_PATH.format(namespace=NAMESPACE, flow=flow, binding="prometheus")
+        path = names.CAPTURE_PATH.format(namespace=self.space, flow=flow, binding="prometheus")
         return f"http://{address}:{names.PORT_CAPTURE}{path}"
 
     def post(self, *fingerprints: str, to: str | None = None, receiver: str = "intops") -> int:
@@ -119,7 +122,7 @@ class Installed:
         try:
             yield
         finally:
-            self.cluster.kubectl.run("delete", "flow", flow, "-n", NAMESPACE, "--ignore-not-found")
+            self.cluster.kubectl.run("delete", "flow", flow, "-n", self.space, "--ignore-not-found")
             until(
                 lambda: not self.children(flow),
                 "every child is gone",
@@ -137,7 +140,7 @@ class Installed:
             "deployment,pod,service,configmap,serviceaccount,networkpolicy,persistentvolumeclaim,"
             "poddisruptionbudget"
         )
-        chosen = ("-n", NAMESPACE, "-l", f"{names.LABEL_FLOW}={flow}")
+        chosen = ("-n", self.space, "-l", f"{names.LABEL_FLOW}={flow}")
         found = self.cluster.kubectl.get(kinds, *chosen)["items"]
         return [f"{one['kind']}/{one['metadata']['name']}" for one in found]
 
@@ -148,7 +151,7 @@ class Installed:
 
     def pods(self) -> list[Manifest]:
         """The worker's pods."""
-        chosen = ("-n", NAMESPACE, "-l", f"{names.LABEL_FLOW}={FLOW}")
+        chosen = ("-n", self.space, "-l", f"{names.LABEL_FLOW}={FLOW}")
         return list(self.cluster.kubectl.get("pods", *chosen)["items"])
 
     def lives(self) -> list[tuple[str, int]]:
@@ -171,9 +174,9 @@ class Installed:
 
     def put_secret(self, name: str, **values: str) -> None:
         """Write a Secret, and have kubelet look at once rather than within its sync period."""
-        self.cluster.kubectl.apply(secret(name, **values))
+        self.cluster.kubectl.apply(secret(name, space=self.space, **values))
         self.cluster.kubectl.run(
-            "annotate", "pods", "-n", NAMESPACE, "-l", f"{names.LABEL_FLOW}={FLOW}", "--overwrite",
+            "annotate", "pods", "-n", self.space, "-l", f"{names.LABEL_FLOW}={FLOW}", "--overwrite",
             f"example.com/looked={len(self.tickets())}-{values}".replace("'", "")[:60],
         )  # fmt: skip
 
@@ -202,7 +205,7 @@ class Installed:
         found = {}
         for one in self.cluster.kubectl.get(WRITTEN_KINDS, "-A")["items"]:
             meta = one["metadata"]
-            if meta.get("namespace") in (None, OPERATOR_NAMESPACE, NAMESPACE):
+            if meta.get("namespace") in (None, OPERATOR_NAMESPACE, self.space):
                 key = f"{one['kind']} {meta.get('namespace', '-')}/{meta['name']}"
                 found[key] = meta["resourceVersion"]
         return found
@@ -247,12 +250,12 @@ def condition_of(found: Manifest, kind: str = "Ready") -> dict[str, Any]:
     return next((one for one in conditions if one["type"] == kind), {"status": "Unknown"})
 
 
-def secret(name: str, **values: str) -> Manifest:
+def secret(name: str, *, space: str = NAMESPACE, **values: str) -> Manifest:
     """A Secret manifest."""
     data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
     return {
         "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": name, "namespace": NAMESPACE}, "data": data,
+        "metadata": {"name": name, "namespace": space}, "data": data,
     }  # fmt: skip
 
 

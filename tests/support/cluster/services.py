@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -130,13 +130,18 @@ class Service:
             raise HarnessError(f"{self.name} ended although it should run\n{self.tail()}")
 
 
-def stop(state: Path, *names: str, timeout_s: float = 10.0) -> None:
+def stop(
+    state: Path,
+    *names: str,
+    timeout_s: float = 10.0,
+    signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGKILL),
+) -> None:
     """Stop the named services of one cluster at once: terminate, wait, kill what is left.
 
     The records are enough: neither binaries nor certificates have to be there any more.
     """
     services = [Service(name, (), state) for name in names]
-    for deadly in (signal.SIGTERM, signal.SIGKILL):
+    for deadly in signals:
         living = [pid for service in services if (pid := service.pid()) is not None]
         for pid in living:
             with contextlib.suppress(ProcessLookupError):

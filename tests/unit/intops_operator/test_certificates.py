@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
-from intops_operator.edges.certificates import Material, expires, renewed
+from intops_operator.edges.certificates import Lifetimes, Material, expires, renewed
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 HOSTS = ("intops.intops-system.svc", "127.0.0.1")
@@ -57,13 +58,53 @@ def test_another_host_makes_another_certificate(first: Material) -> None:
     assert renewed(first, ("other.svc",), NOW).certificate != first.certificate
 
 
-def test_an_old_authority_is_trusted_beside_its_successor(first: Material) -> None:
-    """Replicas that still show the old certificate are accepted."""
-    later = renewed(first, HOSTS, NOW + timedelta(days=3650 - 300))
+def test_a_new_authority_is_trusted_before_it_signs_anything(first: Material) -> None:
+    """What is shown stays of the old one until the next renewal, which comes long before the old one ends."""
+    third = timedelta(days=3650 * 2 / 3)
+    shown = renewed(first, HOSTS, NOW + third - timedelta(days=1))
+    later = renewed(shown, HOSTS, NOW + third + timedelta(days=1))
+    at_last = renewed(later, HOSTS, NOW + third + timedelta(days=61))
 
     new, old = authorities(later)
     assert old == authorities(first)[0]
-    serving(later).verify_directly_issued_by(new)
+    assert (later.certificate, later.key) == (shown.certificate, shown.key)
+    serving(at_last).verify_directly_issued_by(new)
+    assert authorities(at_last) == [new, old]
+
+
+@pytest.mark.parametrize("look_s", [5, 7, 30])
+def test_whatever_is_shown_is_of_an_authority_that_was_trusted_at_the_look_before(
+    look_s: int,
+) -> None:
+    """An API server that is one look behind accepts everything, through twelve authorities."""
+    lives = Lifetimes(authority=timedelta(seconds=360), serving=timedelta(seconds=120))
+    material, moment, seen = renewed(None, HOSTS, NOW, lives), NOW, set()
+    while moment < NOW + timedelta(seconds=12 * 240):
+        moment += timedelta(seconds=look_s)
+        before, material = material, renewed(material, HOSTS, moment, lives)
+        known = {ca for ca in authorities(before) if ca.not_valid_after_utc > moment}
+        assert expires(before.certificate) > moment
+        assert any(_issued(material, ca) for ca in known)
+        seen.add(authorities(material)[0].serial_number)
+        assert len(authorities(material)) <= 2
+    assert len(seen) >= 12
+
+
+def test_a_shorter_life_counts_for_what_was_made_before(first: Material) -> None:
+    """Who writes thirty days does not wait two months for it."""
+    lives = Lifetimes(authority=timedelta(days=365), serving=timedelta(days=30))
+    later = renewed(first, HOSTS, NOW + timedelta(hours=1), lives)
+
+    assert expires(later.certificate) < expires(first.certificate)
+    assert len(authorities(later)) == 2
+
+
+def _issued(material: Material, ca: x509.Certificate) -> bool:
+    try:
+        serving(material).verify_directly_issued_by(ca)
+    except InvalidSignature:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ def store_claim(crew: Crew) -> Manifest:
     store = crew.volume
     meta = metadata(crew, owned=False)
     meta["labels"][names.LABEL_STORE] = "embedded"
+    if crew.owner is not None:
+        # Whoever takes the volume over writes it, so that nobody deletes what was another's when he looked.
+        meta["annotations"] = {names.ANNOTATION_FLOW_UID: crew.owner["uid"]}
     spec: Manifest = {
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": store.size}},
