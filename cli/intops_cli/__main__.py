@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from intops_cli.completion_words import completions, for_kubectl
 from intops_cli.exits import MEANINGS, OK, REFUSED, UNAVAILABLE, USAGE
 from intops_cli.manifests import DEFAULT_NAMESPACE, ManifestError
 from intops_cli.output import FORMATS, say
@@ -15,11 +16,14 @@ from intops_cli.worker_client import Refused, WorkerUnavailable
 
 COMMANDS = (
     "run", "validate", "test", "replay", "shadow", "status", "get", "top", "messages", "trace",
-    "record", "review", "audit", "explain", "store", "impact", "diff", "graph", "complexity", "doctor", "version",
+    "record", "review", "audit", "explain", "store", "impact", "diff", "graph", "complexity", "doctor",
+    "completion", "version",
 )  # fmt: skip
 
 PLUGIN = "kubectl intops"
-_OWN_NAME = re.compile(r"(?:(?<=^)|(?<=[ `]))intops(?= [a-z-])", re.MULTILINE)
+COMPLETE = "__complete"
+"""Asked by the scripts of `intops completion`; not for people, so no help names it."""
+_OWN_NAME = re.compile(r"(?:(?<=^)|(?<=[ `(]))intops(?= [a-z-])", re.MULTILINE)
 
 EPILOG = f"""\
 examples:
@@ -86,9 +90,25 @@ def plugin() -> None:
     main(as_plugin=True)
 
 
+def complete_for_kubectl() -> None:
+    """Entry point `kubectl_complete-intops`, which kubectl asks what may come after `kubectl intops`."""
+    found = completions(COMMANDS, _parser_of, sys.argv[1:], as_plugin=True)
+    print("\n".join(for_kubectl(found)))
+
+
+def _parser_of(name: str) -> argparse.ArgumentParser:
+    top = parser([name])
+    chosen = next(a for a in top._actions if isinstance(a, argparse._SubParsersAction))
+    found: argparse.ArgumentParser = chosen.choices[name]
+    return found
+
+
 def main(arguments: list[str] | None = None, *, as_plugin: bool = False) -> None:
     """Entry point; every way out is an exit code and, where something is wrong, a sentence."""
     given_arguments = sys.argv[1:] if arguments is None else arguments
+    if given_arguments[:1] == [COMPLETE]:
+        print("\n".join(completions(COMMANDS, _parser_of, given_arguments[1:])))
+        return
     wanted = [name for name in COMMANDS if name in given_arguments[:1]] or list(COMMANDS)
     given = parser(wanted, as_plugin=as_plugin).parse_args(given_arguments)
     # In a cluster the default is another one than for manifests, so what was named is kept.

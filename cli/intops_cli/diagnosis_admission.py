@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from intops_cli.diagnosis import Diagnosis
-from intops_cli.installation import Installation, Manifest, Unread, place
+from intops_cli.installation import Installation, Manifest, Unread, argument, place, readable
 from intops_operator.proof import DENIED
 
 SOON: Final = timedelta(days=7)
@@ -21,7 +21,6 @@ SOON: Final = timedelta(days=7)
 _WHY_REFUSED: Final = (
     "With failurePolicy Fail, which the chart sets, the API server refuses every new spec of intops."
 )  # fmt: skip
-_LOG: Final = "`kubectl -n NAMESPACE logs deployment/NAME` of the operator says why it does not."
 
 
 def admission(seen: Installation, now: datetime) -> Iterator[Diagnosis]:
@@ -54,7 +53,7 @@ def _configuration(found: Manifest, seen: Installation, now: datetime) -> Iterat
             yield Diagnosis(
                 "broken", "admission", f"{name} has no CA bundle (webhooks[].clientConfig.caBundle).",
                 f"The API server trusts nobody without it. {_WHY_REFUSED}",
-                f"The leader writes it within seconds. {_LOG}",
+                _repair(name, seen),
             )  # fmt: skip
             continue
         authorities = _authorities(bundle)
@@ -62,7 +61,7 @@ def _configuration(found: Manifest, seen: Installation, now: datetime) -> Iterat
             yield Diagnosis(
                 "broken", "admission", f"The CA bundle of {name} holds no certificate that can be read.",
                 f"The API server trusts nobody with it. {_WHY_REFUSED}",
-                f"Take it away, and the leader writes the right one: {_unset(name)}.",
+                _repair(name, seen),
             )  # fmt: skip
             continue
         living = [one for one in authorities if one.not_valid_after_utc > now]
@@ -71,7 +70,7 @@ def _configuration(found: Manifest, seen: Installation, now: datetime) -> Iterat
                 "broken", "admission",
                 f"The CA bundle of {name} ended on {authorities[0].not_valid_after_utc:%Y-%m-%d}.",
                 f"The API server trusts nobody with it. {_WHY_REFUSED}",
-                f"The leader renews it a year before. {_LOG}",
+                _repair(name, seen),
             )  # fmt: skip
             continue
         yield from _served(name, living, seen, now)
@@ -96,20 +95,19 @@ def _served(
                 "broken", "certificate",
                 f"The certificate of {who} was not issued by the CA bundle of {name}.",
                 f"The API server does not trust it. {_WHY_REFUSED}",
-                "Something else writes the bundle, such as a GitOps tool that puts back an older one: let it "
-                f"ignore caBundle. The leader writes the right one after {_unset(name)}.",
+                _repair(name, seen),
             )  # fmt: skip
         elif end <= now:
             yield Diagnosis(
                 "broken", "certificate", f"The certificate of {who} ended on {end:%Y-%m-%d %H:%M} UTC.",
                 f"The API server does not trust it. {_WHY_REFUSED}",
-                f"The leader renews it 30 days before. {_LOG}",
+                f"The leader renews it 30 days before. {_log(seen)}",
             )  # fmt: skip
         elif end - now < SOON:
             yield Diagnosis(
                 "warning", "certificate", f"The certificate of {who} ends on {end:%Y-%m-%d %H:%M} UTC.",
                 f"The leader renews it 30 days before and has not. After that day: {_WHY_REFUSED}",
-                _LOG,
+                _log(seen),
             )  # fmt: skip
         else:
             yield Diagnosis(
@@ -165,8 +163,24 @@ def _is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) ->
     return True
 
 
-def _unset(name: str) -> str:
+def _repair(name: str, seen: Installation) -> str:
+    """What to do about a bundle: the leader writes that of its own configuration again every 10 seconds."""
+    kept = {
+        argument(operator, "--webhook-configuration")
+        for operator in readable(seen.operation.operators)
+    } - {None}
+    if kept and name not in kept:
+        return (
+            f"No operator keeps {name}: it was left by an installation that is gone. "
+            f"`kubectl delete validatingwebhookconfiguration {name}`."
+        )
     return (
-        f"`kubectl patch validatingwebhookconfiguration {name} --type=json "
-        """-p '[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]'`"""
+        "The leader writes it again within 10 s. Where it stays, nobody leads, or something else writes it, such as "
+        f"a GitOps tool that does not ignore caBundle. {_log(seen)}"
     )
+
+
+def _log(seen: Installation) -> str:
+    operators = [place(operator) for operator in readable(seen.operation.operators)]
+    namespace, name = operators[0] if operators else ("NAMESPACE", "NAME")
+    return f"The operator's log says more: `kubectl -n {namespace} logs deployment/{name}`."

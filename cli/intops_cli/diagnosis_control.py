@@ -3,7 +3,6 @@
 Used by `doctor`; see `diagnosis`.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -22,7 +21,9 @@ from intops_cli.installation import (
     place,
     readable,
 )
+from intops_cli.output import age
 from intops_core.catalog import shipped
+from intops_core.resources import Resource, parse_resource
 from intops_operator.core.observed import pod_fact
 
 LEASE_GRACE_S = 30.0
@@ -73,11 +74,7 @@ def _is_of_this_version(kind: Kind, found: Manifest) -> bool:
     """Whether the stored schema is the generated one; the API server keeps it as it was given."""
     (wanted,) = crd(kind)["spec"]["versions"]
     stored = [one for one in found["spec"]["versions"] if one["name"] == names.VERSION]
-    return any(_text(one.get("schema")) == _text(wanted["schema"]) for one in stored)
-
-
-def _text(schema: Any) -> str:
-    return json.dumps(schema, sort_keys=True)
+    return any(one.get("schema") == wanted["schema"] for one in stored)
 
 
 def operators(seen: Operation, version: str) -> Iterator[Diagnosis]:
@@ -171,8 +168,8 @@ def leases(seen: Operation, now: datetime) -> Iterator[Diagnosis]:
                 f"deployment/{place(operator)[1]}`.",
             )  # fmt: skip
         else:
-            acquired = age_s(lease["spec"].get("acquireTime"), now)
-            since = "" if acquired is None else f", for {acquired:.0f} s"
+            acquired = age(lease["spec"].get("acquireTime"), now)
+            since = f", for {acquired}" if acquired else ""
             yield Diagnosis("ok", "leader", f"{holder} leads{since}.")
 
 
@@ -197,7 +194,7 @@ def catalogue(seen: Installation) -> Iterator[Diagnosis]:
     others = [
         f"{kind}/{name}"
         for (kind, name), one in ours.items()
-        if (kind, name) in found and _spec(found[kind, name]) != _spec(one)
+        if (kind, name) in found and _meaning(found[kind, name]) != _meaning(one)
     ]
     if missing:
         yield Diagnosis(
@@ -219,8 +216,10 @@ def catalogue(seen: Installation) -> Iterator[Diagnosis]:
         yield Diagnosis("ok", "catalogue", f"All {len(ours)} shipped objects are there.")
 
 
-def _spec(found: Manifest) -> str:
-    return json.dumps(found.get("spec"), sort_keys=True)
+def _meaning(found: Manifest) -> str | None:
+    """The same for specs that mean the same; the API server writes defaults into what it stores."""
+    parsed = parse_resource({**found, "apiVersion": names.API_VERSION})
+    return parsed.digest if isinstance(parsed, Resource) else None
 
 
 def metrics(seen: Installation) -> Iterator[Diagnosis]:

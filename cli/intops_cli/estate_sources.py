@@ -53,13 +53,22 @@ def local_run(given: argparse.Namespace) -> LocalState:
 def _of_run(given: argparse.Namespace, now: datetime) -> Estate:
     state = local_run(given)
     sentence = f"Local run: worker {state.report.version or version('intops')} runs {state.folder}."
+    # A local run is judged anew at each question, so no condition knows since when it holds; its sentence does.
     return estate(
-        flows=state.objects(FLOW),
-        connectors=state.objects(CONNECTOR),
+        flows=map(_untimed, state.objects(FLOW)),
+        connectors=map(_untimed, state.objects(CONNECTOR)),
         actions=(),
         operator=OperatorLine(True, sentence),
         now=now,
     )
+
+
+def _untimed(found: dict[str, Any]) -> dict[str, Any]:
+    conditions = [
+        {key: value for key, value in one.items() if key != "lastTransitionTime"}
+        for one in found["status"].get("conditions") or ()
+    ]
+    return {**found, "status": {**found["status"], "conditions": conditions}}
 
 
 def _of_cluster(cluster: "ClusterAccess", now: datetime) -> Estate:

@@ -149,4 +149,6 @@ def _files(seen: Machine) -> Iterator[Diagnosis]:
     sound = [store for store in seen.stores if store.problem is None]
     if sound:
         size = sum(store.size for store in sound)
-        yield Diagnosis("ok", "stores", f"Stores of {len(sound)} Flows, {size >> 10} KiB.")
+        yield Diagnosis(
+            "ok", "stores", f"The stores of {len(sound)} Flows are sound: {size >> 10} KiB."
+        )
