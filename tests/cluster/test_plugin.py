@@ -20,7 +20,7 @@ from intops_operator.edges.certificates import renewed
 from support.chart import of_kind, render
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until
-from support.kubectl_plugin import kubectl_intops
+from support.kubectl_plugin import kubectl, kubectl_intops
 from support.operators import (
     FLOW,
     NAMESPACE,
@@ -149,6 +149,19 @@ def test_kubectl_finds_the_plugin_and_it_calls_itself_so(api_server: ControlPlan
     assert said.returncode == 0
     assert said.stdout.startswith("usage: kubectl intops status ")
     assert "  kubectl intops status -A --context production" in said.stdout
+
+
+def test_kubectl_itself_completes_the_plugin(
+    installed: tuple[ControlPlane, OperatorProcess],
+) -> None:
+    """Commands, and names of Flows in the cluster that was named, as kubectl's own completion asks for them."""
+    plane, _ = installed
+    place = ("-n", SPACE, "--flow", "al")
+    commands = kubectl("__complete", "intops", "st", kubeconfig=plane.kubeconfig)
+    flows = kubectl("__complete", "intops", "messages", *place, kubeconfig=plane.kubeconfig)
+
+    assert commands.stdout.splitlines() == ["status", "store", ":4"]
+    assert flows.stdout.splitlines() == [FLOW, ":4"]
 
 
 def test_status_tells_flows_needs_systems_and_operator_on_one_screen(

@@ -206,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"error: {error}", file=sys.stderr)
             return 1
         print(f"{part}: done in {time.monotonic() - began:.0f} s")
-    for level in ("api", "node", "peers"):
+    for level in ("api", "node", "peers", "shells"):
         refusal = why_not(level)
         print(f"tests of level {level}: {'can run' if refusal is None else refusal}")
     return 0
