@@ -53,14 +53,25 @@ class ClusterRequests:
 
         Raises:
             Refused: the API server said no.
-            WorkerUnavailable: it did not answer.
+            WorkerUnavailable: it did not answer, or does not know who asks.
         """
         try:
             return what(*arguments, **named, _request_timeout=TIMEOUT_S)
         except client.ApiException as error:
+            if error.status == http.client.UNAUTHORIZED:
+                raise self._unknown(why(error)) from error
             raise Refused(why(error), error.status) from error
         except (HTTPError, OSError) as error:
-            raise WorkerUnavailable(f"The API server did not answer: {error}") from error
+            raise WorkerUnavailable(
+                f"The API server at {self.api.configuration.host} did not answer: {_root(error)}. See whether it is "
+                "the cluster that you mean: `kubectl config current-context`, `kubectl cluster-info`."
+            ) from error
+
+    def _unknown(self, words: str) -> WorkerUnavailable:
+        return WorkerUnavailable(
+            f"The API server at {self.api.configuration.host} does not know who you are: {words}. Log in again, or "
+            "name another context with --context; `kubectl auth whoami` says who you are."
+        )
 
     def read(self, path: str, **query: str) -> dict[str, Any]:
         """The object at a path of the API, such as `/api/v1/pods`, as plain JSON.
@@ -104,6 +115,8 @@ class ClusterRequests:
         )  # fmt: skip
         answer = self.call(self.api.call_api, *sent)
         text = answer.read()
+        if answer.status == http.client.UNAUTHORIZED:
+            raise self._unknown(_words(text, str(answer.reason)))
         if not http.client.OK <= answer.status < http.client.MULTIPLE_CHOICES:
             raise Refused(_words(text, str(answer.reason)), answer.status)
         found: dict[str, Any] = json.loads(text)
@@ -184,6 +197,16 @@ def shown_certificate(connected: Any) -> str:
     context.verify_mode = ssl.CERT_NONE
     with context.wrap_socket(connected) as wrapped:
         return ssl.DER_cert_to_PEM_cert(wrapped.getpeercert(binary_form=True) or b"")
+
+
+def _root(error: BaseException) -> str:
+    """What the system said below the layers of libraries."""
+    while True:
+        reason = getattr(error, "reason", None)
+        below = reason if isinstance(reason, BaseException) else error.__cause__
+        if below is None or below is error:
+            return getattr(error, "strerror", None) or str(error)
+        error = below
 
 
 def why(error: Exception) -> str:

@@ -426,19 +426,27 @@ def test_questions_reach_the_worker_through_the_cluster(installed: Installed) ->
 
 
 def test_the_plugin_finds_a_real_cluster_well(installed: Installed) -> None:
-    """Through port-forward: the certificate that each replica serves, and its metrics. Nobody is needed."""
-    kubeconfig = installed.node.kubeconfig
+    """Through port-forward: the certificate that each replica serves, and its metrics; a status of all Flows."""
+    kubeconfig = installed.cluster.kubeconfig
     said = kubectl_intops("doctor", "-n", NAMESPACE, "-o", "json", kubeconfig=kubeconfig)
     found = json.loads(said.stdout)
 
-    # Without metrics-server `top` lacks two columns; doctor has nothing to say about it.
-    assert [one for one in found if one["level"] != "ok"] == []
+    assert [one for one in found if one["level"] in ("broken", "unseen")] == []
     assert said.returncode == 0
-    whats = {one["check"]: one["what"] for one in found}
+    whats = {one["check"]: one["what"] for one in found if one["level"] == "ok"}
+    assert whats.keys() >= {
+        "kinds",
+        "operator",
+        "leader",
+        "trial",
+        "catalogue",
+        "workers",
+        "rights",
+    }
     assert "shows a certificate of the CA bundle of intops-intops-system" in whats["certificate"]
     assert whats["metrics"].endswith("shows its metrics.")
     status = kubectl_intops("status", "-A", kubeconfig=kubeconfig)
-    assert (status.returncode, status.stderr) == (0, ""), status.stdout
+    assert (status.returncode in (0, 1), status.stderr) == (True, "")
     assert f"{NAMESPACE}/{FLOW}" in status.stdout
 
 

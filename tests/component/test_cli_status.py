@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import shutil
 import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +136,67 @@ def test_the_plugin_means_a_cluster_and_not_the_run_of_this_folder(well: LocalRu
     assert said.returncode == 3
     assert "No cluster can be reached" in said.stderr
     assert as_plugin("status", "--session", str(well.state)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["doctor"], ["top"], ["get", "flows"], ["messages"]], ids=" ".join
+)
+def test_a_cluster_that_does_not_answer_or_does_not_know_you_is_told_in_a_sentence(
+    command: list[str], tmp_path: Path
+) -> None:
+    """Exit code 3, the address, and what to look at; no traceback, no address of an object in memory."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{held.getsockname()[1]}"
+        dead = intops(*command, "--kubeconfig", str(kubeconfig(tmp_path, address)))
+    with strict_server() as address:
+        unknown = intops(*command, "--kubeconfig", str(kubeconfig(tmp_path, address)))
+
+    assert (dead.returncode, dead.stdout) == (3, "")
+    assert "did not answer: Connection refused. See whether it is the cluster" in dead.stderr
+    assert "0x" not in dead.stderr
+    assert (unknown.returncode, unknown.stdout) == (3, "")
+    assert "does not know who you are: Unauthorized. Log in again" in unknown.stderr
+
+
+def kubeconfig(folder: Path, server: str) -> Path:
+    """Access to a server with a token that it does not know."""
+    path = folder / "config"
+    config = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "one",
+        "clusters": [{"name": "one", "cluster": {"server": server}}],
+        "users": [{"name": "one", "user": {"token": "old"}}],
+        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
+    }  # fmt: skip
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return path
+
+
+@contextmanager
+def strict_server() -> Iterator[str]:
+    """Answers everything as an API server answers whom it does not know; its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"kind": "Status", "message": "Unauthorized", "code": 401}).encode()
+            self.send_response(401)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing to say."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
