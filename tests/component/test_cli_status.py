@@ -7,6 +7,8 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ import pytest
 
 from support.kubectl_plugin import as_plugin
 from support.peers.process import wait_until
-from support.runtime.local_run import DESK_TOKEN, LocalRun, intops
+from support.runtime.local_run import DESK_TOKEN, PLAIN, LocalRun, intops
 from support.simulators.launcher import HelpdeskSimulator
 
 pytestmark = pytest.mark.component
@@ -73,6 +75,24 @@ def test_a_run_that_is_well_needs_nobody(well: LocalRun) -> None:
     assert said.stdout.startswith("1 Flow: 1 well; nothing for a person.\nLocal run: worker ")
     assert max(map(len, said.stdout.splitlines())) <= 80
     assert json.loads(well.ask("status", "-o", "json").stdout)["well"] is True
+
+
+def test_watching_shows_it_again_until_ctrl_c(well: LocalRun, tmp_path: Path) -> None:
+    """Exit code 130, as of every command that Ctrl-C ends, and no traceback."""
+    said = tmp_path / "said"
+    with said.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "intops_cli", "status", "-w", "--session", str(well.state)],
+            stdout=out, stderr=out, env=PLAIN,
+        )  # fmt: skip
+    try:
+        wait_until(lambda: said.read_text().count("1 Flow: 1 well") >= 2, what="a second look")
+    finally:
+        process.send_signal(signal.SIGINT)
+
+    assert process.wait(20) == 130
+    assert "Traceback" not in said.read_text()
+    assert "\x1b" not in said.read_text()
 
 
 def test_top_counts_what_was_delivered(well: LocalRun) -> None:
