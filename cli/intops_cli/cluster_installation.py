@@ -55,7 +55,13 @@ def read_installation(cluster: ClusterAccess) -> Installation:
     ours = f"/apis/{names.API_VERSION}"
     operation = read_operation(cluster)
     pods = readable(operation.pods)
-    workers, everywhere = _wherever(cluster, "/apis/apps/v1", "deployments", WORKER_SELECTOR)
+    made = {
+        "flows": _wherever(cluster, ours, "flows"),
+        "workers": _wherever(cluster, "/apis/apps/v1", "deployments", WORKER_SELECTOR),
+        "worker_pods": _wherever(cluster, "/api/v1", "pods", WORKER_SELECTOR),
+        "claims": _wherever(cluster, "/api/v1", "persistentvolumeclaims", WORKER_SELECTOR),
+    }
+    everywhere = all(seen_everywhere for _, seen_everywhere in made.values())
     webhooks = _webhooks(ask)
     return Installation(
         operation=operation,
@@ -67,13 +73,20 @@ def read_installation(cluster: ClusterAccess) -> Installation:
         certificates=_certificates(ask, readable(webhooks), pods),
         proof=_proof(ask, cluster.namespace),
         catalogue=_catalogue(ask, ours),
-        flows=_wherever(cluster, ours, "flows")[0],
-        workers=workers,
-        worker_pods=_wherever(cluster, "/api/v1", "pods", WORKER_SELECTOR)[0],
-        claims=_wherever(cluster, "/api/v1", "persistentvolumeclaims", WORKER_SELECTOR)[0],
         rights=tuple(_rights(ask, cluster.namespace)),
         metrics={place(pod)[1]: _metrics(ask, pod) for pod in pods if _runs(pod)},
+        **{
+            name: found if everywhere else _only(found, cluster.namespace)
+            for name, (found, _) in made.items()
+        },
     )
+
+
+def _only(found: Listed, namespace: str) -> Listed:
+    """What is compared with each other is of the same places, whatever may be listed everywhere."""
+    if isinstance(found, Unread):
+        return found
+    return [one for one in found if place(one)[0] == namespace]
 
 
 def read_operation(cluster: ClusterAccess) -> Operation:

@@ -90,7 +90,9 @@ def _served(
             continue
         certificate = x509.load_pem_x509_certificate(shown.encode())
         end = certificate.not_valid_after_utc
-        if not any(_is_issued_by(certificate, one) for one in authorities):
+        # Behind an intermediate authority nothing is issued directly; that the API server trusts it was shown then.
+        is_trusted = isinstance(seen.proof, str) and DENIED in seen.proof
+        if not is_trusted and not any(_is_issued_by(certificate, one) for one in authorities):
             yield Diagnosis(
                 "broken", "certificate",
                 f"The certificate of {who} was not issued by the CA bundle of {name}.",
@@ -112,7 +114,7 @@ def _served(
         else:
             yield Diagnosis(
                 "ok", "certificate",
-                f"{who} shows a certificate of the CA bundle of {name}, good until {end:%Y-%m-%d}.",
+                f"{who} shows a certificate that the CA bundle of {name} trusts, good until {end:%Y-%m-%d}.",
             )  # fmt: skip
 
 

@@ -60,7 +60,7 @@ class Machine:
 
 def machine(seen: Machine) -> Iterator[Diagnosis]:
     """Everything that is to be said about this machine."""
-    yield from _tools(seen)
+    yield from tools(seen)
     if seen.state is None:
         taken = seen.capture_port_taken
         if taken:
@@ -75,7 +75,8 @@ def machine(seen: Machine) -> Iterator[Diagnosis]:
     yield from _files(seen)
 
 
-def _tools(seen: Machine) -> Iterator[Diagnosis]:
+def tools(seen: Machine) -> Iterator[Diagnosis]:
+    """Python, and whether kubectl finds the plugin."""
     version = ".".join(map(str, seen.python))
     if not OLDEST_PYTHON <= seen.python < FIRST_UNKNOWN_PYTHON:
         yield Diagnosis(

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,17 +21,21 @@ LOOPBACK: Final = "127.0.0.1"
 CONNECT_S: Final = 2.0
 
 
+def read_tools() -> Machine:
+    """Python and the plugin only."""
+    tools = bool(shutil.which("kubectl")), bool(shutil.which("kubectl-intops"))
+    return Machine(sys.version_info[:2], *tools)
+
+
 def read_machine(session: Session) -> Machine:
     """This machine, and the local run of a session where there is one."""
-    python = sys.version_info[:2]
-    tools = bool(shutil.which("kubectl")), bool(shutil.which("kubectl-intops"))
+    tools = read_tools()
     if not session.root.is_dir():
         taken = CAPTURE_PORT if _is_open(CAPTURE_PORT) else None
-        return Machine(python, *tools, capture_port_taken=taken)
+        return replace(tools, capture_port_taken=taken)
     running = session.running()
-    return Machine(
-        python,
-        *tools,
+    return replace(
+        tools,
         state=str(session.root),
         pid=running.pid if running else None,
         left_marker=running is None and session.left_marker,

@@ -443,7 +443,10 @@ def test_the_plugin_finds_a_real_cluster_well(installed: Installed) -> None:
         "workers",
         "rights",
     }
-    assert "shows a certificate of the CA bundle of intops-intops-system" in whats["certificate"]
+    assert (
+        "shows a certificate that the CA bundle of intops-intops-system trusts"
+        in whats["certificate"]
+    )
     assert whats["metrics"].endswith("shows its metrics.")
     status = kubectl_intops("status", "-A", kubeconfig=kubeconfig)
     assert (status.returncode in (0, 1), status.stderr) == (True, "")

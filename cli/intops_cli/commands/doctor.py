@@ -9,8 +9,8 @@ from typing import Final
 
 from intops_cli.diagnosis import Diagnosis, in_order
 from intops_cli.exits import OK, REFUSED
-from intops_cli.machine import machine
-from intops_cli.machine_reading import read_machine
+from intops_cli.machine import machine, tools
+from intops_cli.machine_reading import read_machine, read_tools
 from intops_cli.output import Table, show
 from intops_cli.session import session_at
 from intops_cli.whereabouts import cluster_of, in_cluster, where_arguments
@@ -38,12 +38,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Run the command."""
-    found = list(machine(read_machine(session_at(given.state))))
     if in_cluster(given):
         # The run of this folder is not what was asked about.
-        found = [one for one in found if one.check in ("python", "plugin")]
-        found += _of_cluster(given)
-    found = in_order(found)
+        found = in_order([*tools(read_tools()), *_of_cluster(given)])
+    else:
+        found = in_order(machine(read_machine(session_at(given.state))))
     if given.output in ("json", "yaml"):
         show([one.as_wire() for one in found], Table([], []), given.output)
     else:

@@ -172,10 +172,6 @@ def test_an_installation_of_which_nothing_may_be_seen_is_neither_well_nor_broken
             "broken admission: The CA bundle of intops ended on 2025-",
         ),
         (
-            lambda i: replace(i, webhooks=[configuration(material().ca)]),
-            f"broken certificate: The certificate of {POD} was not issued by the CA bundle of intops.",
-        ),
-        (
             lambda i: replace(i, certificates={POD: FORBIDDEN}),
             f"unseen certificate: The certificate of {POD} cannot be read. forbidden: you may not.",
         ),
@@ -289,9 +285,26 @@ def test_a_certificate_is_told_before_it_ends(later: timedelta, level: str) -> N
     assert found.level == level
 
 
+def test_a_certificate_of_another_authority_is_told_unless_the_api_server_was_seen_to_trust_it() -> (
+    None
+):
+    """Behind an intermediate authority, as cert-manager may have one, no bundle issued it directly."""
+    other = replace(
+        WELL, webhooks=[configuration(material().ca)], proof="failed calling webhook: x509"
+    )
+    found = wrong(admission(other, NOW))
+
+    assert (
+        found[0]
+        == f"broken certificate: The certificate of {POD} was not issued by the CA bundle of intops."
+    )
+    assert found[1].startswith("broken trial: ")
+    assert wrong(admission(replace(other, proof=WELL.proof), NOW)) == []
+
+
 def test_a_configuration_that_no_operator_keeps_is_to_be_deleted() -> None:
     """What another installation left is repaired by nobody."""
-    left = replace(WELL, webhooks=[configuration(material().ca, "intops-old")])
+    left = replace(WELL, webhooks=[configuration(material().ca, "intops-old")], proof=FORBIDDEN)
     (found,) = [one for one in admission(left, NOW) if one.check == "certificate"]
 
     assert "`kubectl delete validatingwebhookconfiguration intops-old`" in found.do
