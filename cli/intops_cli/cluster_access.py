@@ -11,45 +11,46 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from kubernetes import client, config
-from kubernetes.config.config_exception import ConfigException
-from kubernetes.stream import portforward
-from urllib3.exceptions import HTTPError
+from kubernetes import client
 
 from intops_api import names
 from intops_api.kinds import FLOW, FLOW_ACTION, Kind
+from intops_cli.cluster_requests import PAGE, TIMEOUT_S, ClusterRequests
 from intops_cli.worker_client import REPLAY_TIMEOUT_S, Refused, WorkerUnavailable
 
-TIMEOUT_S: Final = 15.0
 POLL_S: Final = 0.5
 IN_MEMORY: Final = frozenset({"/shadow"})
 """Questions about what each replica keeps for itself, which all are asked; a store they share."""
-PAGE: Final = 500
 SUMMARY: Final = 300
 """Signs of an answer that is no JSON, which are shown."""
 
 
 class ClusterAccess:
-    """One cluster and one namespace, with the rights of the person who types."""
+    """One cluster and one namespace of it, or all of them, with the rights of the person who types.
 
-    def __init__(self, kubeconfig: str | None, context: str | None, namespace: str) -> None:
-        """Read the kubeconfig, or use the pod's own access.
+    Attributes:
+        namespace: Where objects are meant that say no namespace; the context's own if none was named.
+        everywhere: Whether questions go to every namespace.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: str | None,
+        context: str | None,
+        namespace: str | None,
+        *,
+        everywhere: bool = False,
+    ) -> None:
+        """Read the kubeconfig.
 
         Raises:
             WorkerUnavailable: there is no access to a cluster.
         """
-        self.namespace = namespace
-        try:
-            load: Any = config.new_client_from_config  # the library says nothing of types
-            api = load(config_file=kubeconfig, context=context)
-        except (ConfigException, OSError) as error:
-            raise WorkerUnavailable(
-                f"No cluster can be reached: {error}. Name a kubeconfig with --kubeconfig, or start "
-                "a local worker with `intops run DIR`."
-            ) from error
-        self._api = api
-        self._core = client.CoreV1Api(api)
-        self._objects = client.CustomObjectsApi(api)
+        self.everywhere = everywhere
+        self.requests = ClusterRequests(kubeconfig, context)
+        self.namespace = namespace or self.requests.namespace
+        self._core = client.CoreV1Api(self.requests.api)
+        self._objects = client.CustomObjectsApi(self.requests.api)
 
     def ask(self, path: str, *, given: bytes | None = None, **query: Any) -> Any:
         """JSON answer of the workers that are meant; None where none knows anything of that name.
@@ -61,10 +62,13 @@ class ClusterAccess:
         """
         parameters = {name: str(value) for name, value in query.items() if value is not None}
         listed: list[Any] | None = None
-        for pod in self._pods(query.get("flow"), every=path in IN_MEMORY):
-            answer = self._ask_pod(pod, path, parameters, given)
+        for namespace, pod in self._pods(query.get("flow"), every=path in IN_MEMORY):
+            answer = self._ask_pod(namespace, pod, path, parameters, given)
             if isinstance(answer, list):
-                listed = (listed or []) + answer
+                told = [
+                    {"namespace": namespace, **one} if self.everywhere else one for one in answer
+                ]
+                listed = (listed or []) + told
             elif answer is not None:
                 return answer
         return listed
@@ -75,8 +79,8 @@ class ClusterAccess:
         Raises:
             WorkerUnavailable: the API server did not say.
         """
-        review = self._call(
-            client.AuthenticationV1Api(self._api).create_self_subject_review,
+        review = self.requests.call(
+            client.AuthenticationV1Api(self.requests.api).create_self_subject_review,
             {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
         )
         return str(review.status.user_info.username)
@@ -94,7 +98,7 @@ class ClusterAccess:
             "spec": spec,
         }
         try:
-            made: dict[str, Any] = self._call(
+            made: dict[str, Any] = self.requests.call(
                 self._objects.create_namespaced_custom_object, *self._place(), body
             )
         except Refused as refused:
@@ -105,14 +109,14 @@ class ClusterAccess:
 
     def action(self, name: str) -> dict[str, Any]:
         """A FlowAction as it is now."""
-        found: dict[str, Any] = self._call(
+        found: dict[str, Any] = self.requests.call(
             self._objects.get_namespaced_custom_object, *self._place(), name
         )
         return found
 
     def approve(self, name: str, user: str) -> dict[str, Any]:
         """Approve a decision of somebody else, in one's own name."""
-        found: dict[str, Any] = self._call(
+        found: dict[str, Any] = self.requests.call(
             self._objects.patch_namespaced_custom_object,
             *self._place(), name, {"spec": {"approvedBy": user}},
         )  # fmt: skip
@@ -128,23 +132,35 @@ class ClusterAccess:
                 return found
             time.sleep(POLL_S)
 
-    def objects(self, kind: Kind, namespace: str | None = None) -> list[dict[str, Any]]:
-        """Every object of a kind, in one namespace or everywhere.
+    def here(self, kind: Kind, name: str | None = None) -> list[dict[str, Any]]:
+        """Objects of a kind where the person means them: in the namespace, or everywhere; or the one of a name.
+
+        Raises:
+            Refused: RBAC does not let them be read, or the cluster does not know the kind.
+        """
+        everywhere = self.everywhere or not kind.namespaced
+        return self.objects(kind, None if everywhere else self.namespace, name=name)
+
+    def objects(
+        self, kind: Kind, namespace: str | None = None, *, name: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Every object of a kind, in one namespace or everywhere; only those of a name where one is given.
 
         Raises:
             Refused: RBAC does not let them be read, or the cluster does not know the kind.
         """
         found: list[dict[str, Any]] = []
         token: str | None = None
+        chosen = {"field_selector": f"metadata.name={name}"} if name else {}
         while True:
-            part = {"limit": PAGE, **({"_continue": token} if token else {})}
+            part = {"limit": PAGE, **chosen, **({"_continue": token} if token else {})}
             place = names.GROUP, names.VERSION
             if namespace is None:
-                listed = self._call(
+                listed = self.requests.call(
                     self._objects.list_cluster_custom_object, *place, kind.plural, **part
                 )
             else:
-                listed = self._call(
+                listed = self.requests.call(
                     self._objects.list_namespaced_custom_object,
                     *place, namespace, kind.plural, **part,
                 )  # fmt: skip
@@ -156,99 +172,95 @@ class ClusterAccess:
     def _place(self) -> tuple[str, str, str, str]:
         return names.GROUP, names.VERSION, self.namespace, FLOW_ACTION.plural
 
-    def _pods(self, flow: str | None, *, every: bool = False) -> list[str]:
-        """One running worker of each Flow or pool that is meant, since replicas share a store; or every one."""
+    def _pods(self, flow: str | None, *, every: bool = False) -> list[tuple[str, str]]:
+        """Namespace and name of one running worker of each Flow or pool, since replicas share their store.
+
+        Or of every one.
+        """
         selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_COMPONENT}=worker"
         found = self._workers(f"{selector},{names.LABEL_FLOW}={flow}" if flow else selector)
-        pool = self._pool(flow) if flow and not found else None
-        if pool is not None:
-            found = self._workers(f"{selector},{names.LABEL_POOL}={pool}")
-        chosen: dict[tuple[str | None, ...], str] = {}
-        for pod in sorted(found, key=lambda pod: pod.metadata.name):
+        for namespace, pool in self._pools(flow) if flow and not found else ():
+            more = self._workers(f"{selector},{names.LABEL_POOL}={pool}")
+            found += [pod for pod in more if pod.metadata.namespace == namespace]
+        chosen: dict[tuple[str | None, ...], tuple[str, str]] = {}
+        for pod in sorted(found, key=lambda pod: (pod.metadata.namespace, pod.metadata.name)):
             if pod.status.phase == "Running" and pod.metadata.deletion_timestamp is None:
-                name, labels = pod.metadata.name, pod.metadata.labels
-                crew = labels.get(names.LABEL_FLOW), labels.get(names.LABEL_POOL)
-                chosen.setdefault((name,) if every else crew, name)
+                place, name, labels = pod.metadata.namespace, pod.metadata.name, pod.metadata.labels
+                crew = place, labels.get(names.LABEL_FLOW), labels.get(names.LABEL_POOL)
+                chosen.setdefault((place, name) if every else crew, (place, name))
         if not chosen:
             whose = f'Flow "{flow}"' if flow else "any Flow"
+            if self.everywhere:
+                raise WorkerUnavailable(f"No worker of {whose} runs; see `kubectl get flows -A`.")
             raise WorkerUnavailable(
                 f'No worker of {whose} runs in namespace "{self.namespace}"; see `kubectl get flows '
-                f"-n {self.namespace}`, or name another namespace with -n."
+                f"-n {self.namespace}`, or name another namespace with -n, or all with -A."
             )
         return list(chosen.values())
 
     def _workers(self, selector: str) -> list[Any]:
-        found: list[Any] = self._call(
-            self._core.list_namespaced_pod, self.namespace, label_selector=selector
-        ).items
-        return found
+        if self.everywhere:
+            listed = self.requests.call(
+                self._core.list_pod_for_all_namespaces, label_selector=selector
+            )
+        else:
+            listed = self.requests.call(
+                self._core.list_namespaced_pod, self.namespace, label_selector=selector
+            )
+        return list(listed.items)
 
-    def _pool(self, flow: str) -> str | None:
-        """The pool in whose worker a Flow has its place; None if in none, or if it may not be read."""
+    def _pools(self, flow: str) -> list[tuple[str, str]]:
+        """Namespace and name of the pools in which Flows of this name have their place, as far as one may read."""
+        place = (names.GROUP, names.VERSION)
         try:
-            found = self._call(
-                self._objects.get_namespaced_custom_object,
-                names.GROUP, names.VERSION, self.namespace, FLOW.plural, flow,
-            )  # fmt: skip
+            if self.everywhere:
+                listed = self.requests.call(
+                    self._objects.list_cluster_custom_object,
+                    *place,
+                    FLOW.plural,
+                    field_selector=f"metadata.name={flow}",
+                )["items"]
+            else:
+                listed = [
+                    self.requests.call(
+                        self._objects.get_namespaced_custom_object,
+                        *place,
+                        self.namespace,
+                        FLOW.plural,
+                        flow,
+                    )
+                ]
         except Refused:
-            return None
-        pool = (found["spec"].get("runtime") or {}).get("pool")
-        return str(pool) if pool else None
+            return []
+        pools = [
+            (one["metadata"]["namespace"], (one["spec"].get("runtime") or {}).get("pool"))
+            for one in listed
+        ]
+        return [(namespace, str(pool)) for namespace, pool in pools if pool]
 
     def _ask_pod(
-        self, pod: str, path: str, parameters: Mapping[str, str], given: bytes | None
+        self,
+        namespace: str,
+        pod: str,
+        path: str,
+        parameters: Mapping[str, str],
+        given: bytes | None,
     ) -> Any:
         target = f"{path}?{urlencode(parameters)}" if parameters else path
-        try:
-            forward = portforward(
-                self._core.connect_get_namespaced_pod_portforward,
-                pod, self.namespace, ports=str(names.PORT_CONSOLE),
-            )  # fmt: skip
-        except (client.ApiException, HTTPError, OSError) as error:
-            raise WorkerUnavailable(
-                f'Pod "{pod}" cannot be asked: {_why(error)}. It takes the right `create` on '
-                f'pods/portforward in namespace "{self.namespace}".'
-            ) from error
-        method, timeout_s = ("GET", TIMEOUT_S) if given is None else ("POST", REPLAY_TIMEOUT_S)
-        connection = http.client.HTTPConnection("worker", timeout=timeout_s)
-        try:
-            connection.sock = forward.socket(names.PORT_CONSOLE)
-            connection.sock.settimeout(timeout_s)
-            connection.request(method, target, body=given, headers={"Connection": "close"})
-            answer = connection.getresponse()
-            text = answer.read().decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException) as error:
-            why = forward.error(names.PORT_CONSOLE) or error
-            raise WorkerUnavailable(f'Pod "{pod}" did not answer: {why}.') from error
-        finally:
-            connection.close()
-        if answer.status == http.client.NOT_FOUND:
+        status, text = self.requests.answer(
+            namespace, pod, names.PORT_CONSOLE, target,
+            given=given, timeout_s=TIMEOUT_S if given is None else REPLAY_TIMEOUT_S,
+        )  # fmt: skip
+        if status == http.client.NOT_FOUND:
             return None
-        if answer.status == http.client.CONFLICT:
-            raise Refused(str(json.loads(text)["refused"]), answer.status)
-        if answer.status != http.client.OK:
+        if status == http.client.CONFLICT:
+            raise Refused(str(json.loads(text)["refused"]), status)
+        if status != http.client.OK:
             raise WorkerUnavailable(f'Pod "{pod}" could not answer: {text[:SUMMARY].strip()}')
         return json.loads(text)
-
-    def _call(self, what: Any, *arguments: Any, **named: Any) -> Any:
-        try:
-            return what(*arguments, **named, _request_timeout=TIMEOUT_S)
-        except client.ApiException as error:
-            raise Refused(_why(error), error.status) from error
-        except (HTTPError, OSError) as error:
-            raise WorkerUnavailable(f"The API server did not answer: {error}") from error
 
 
 def ready_of(action: Mapping[str, Any]) -> dict[str, Any]:
     """The condition Ready of a FlowAction; empty while it has none."""
     conditions = (action.get("status") or {}).get("conditions") or []
     return next((c for c in conditions if c.get("type") == "Ready"), {})
-
-
-def _why(error: Exception) -> str:
-    """The sentence of the API server, without HTTP around it."""
-    body = getattr(error, "body", None)
-    try:
-        return str(json.loads(body)["message"]) if body else str(getattr(error, "reason", error))
-    except (ValueError, KeyError, TypeError):
-        return str(getattr(error, "reason", error))

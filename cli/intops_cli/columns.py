@@ -12,13 +12,21 @@ from intops_api.kinds import Column, Kind
 from intops_cli.output import Table, age
 
 _FILTER = re.compile(r'^(\w+)\[\?\(@\.(\w+)=="(\w+)"\)\]$')
+_LAST = re.compile(r"^(\w+)\[-1:\]$")
 _ALL = re.compile(r"^(\w+)\[\*\]$")
 
 
-def object_table(kind: Kind, objects: Iterable[dict[str, Any]], *, ages: bool = True) -> Table:
+def object_table(
+    kind: Kind,
+    objects: Iterable[dict[str, Any]],
+    *,
+    ages: bool = True,
+    namespaces: bool = False,
+) -> Table:
     """One row an object; `ages` False shows time stamps as whether they are there.
 
-    Ages change every second, so a log of changes leaves them out.
+    Ages change every second, so a log of changes leaves them out. With `namespaces` each says its own, as
+    `kubectl get -A` does.
     """
     narrow = [column for column in kind.columns if not column.wide]
     columns = [*narrow, *(column for column in kind.columns if column.wide)]
@@ -28,9 +36,11 @@ def object_table(kind: Kind, objects: Iterable[dict[str, Any]], *, ages: bool = 
     rows = []
     for found in objects:
         cells = [_cell(column, found) for column in columns]
-        rows.append([str(found["metadata"]["name"]), *cells])
-    headings = ["NAME", *(column.name.upper() for column in columns)]
-    return Table(headings, rows, wide_from=len(narrow) + 1)
+        place = [str(found["metadata"].get("namespace", ""))] if namespaces else []
+        rows.append([*place, str(found["metadata"]["name"]), *cells])
+    place = ["NAMESPACE"] if namespaces else []
+    headings = [*place, "NAME", *(column.name.upper() for column in columns)]
+    return Table(headings, rows, wide_from=len(place) + len(narrow) + 1)
 
 
 def _cell(column: Column, found: dict[str, Any]) -> str:
@@ -56,6 +66,8 @@ def value_at(found: Any, path: str) -> Any:
             name, field, wanted = match.groups()
             items: Sequence[Any] = value.get(name) or []
             value = next((item for item in items if item.get(field) == wanted), None)
+        elif match := _LAST.match(part):
+            value = next(reversed(value.get(match[1]) or []), None)
         elif match := _ALL.match(part):
             value = value.get(match[1]) or []
         elif isinstance(value, list):

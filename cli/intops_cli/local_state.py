@@ -36,6 +36,7 @@ from intops_operator.core.verdict import Verdict
 class LocalState:
     """What a folder says and what its worker reports."""
 
+    folder: str
     project: Project
     views: list[FlowView]
     report: FlowReport
@@ -119,4 +120,4 @@ def local_state(running: Running, report: FlowReport, *, namespace: str) -> Loca
         planned = project.plan(flow)
         if planned.plan is not None and isinstance(flow.spec, FlowSpec):
             views.append(FlowView(flow.spec, planned.plan, started_at))
-    return LocalState(project, views, report, started_at)
+    return LocalState(running.folder, project, views, report, started_at)

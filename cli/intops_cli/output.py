@@ -6,7 +6,7 @@ Used by every command that prints more than a sentence.
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -86,6 +86,12 @@ def age(stamp: str | None, now: datetime | None = None) -> str:
         if seconds < limit:
             return f"{seconds // size}{unit}"
     return f"{seconds // 86400}d"
+
+
+def flow_of(row: Mapping[str, Any]) -> str:
+    """The Flow that a row is about, with its namespace where rows of several are shown."""
+    namespace = row.get("namespace")
+    return f"{namespace}/{row['flow']}" if namespace else str(row["flow"])
 
 
 def say(lines: Iterable[str] | str) -> None:

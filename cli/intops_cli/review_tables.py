@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from intops_cli.output import Table, age
+from intops_cli.output import Table, age, flow_of
 
 # What fits beside the other columns on a line of a terminal.
 _SHORT = 60
@@ -21,7 +21,7 @@ def group_table(groups: list[dict[str, Any]], now: datetime | None = None) -> Ta
     ]  # fmt: skip
     rows = [
         [
-            str(g["ids"][0]), str(g["count"]), g["flow"], g["errorClass"] or "", g["path"] or "",
+            str(g["ids"][0]), str(g["count"]), flow_of(g), g["errorClass"] or "", g["path"] or "",
             g["owner"], due(g["dueAt"], now), _short(g["detail"] or g["reason"]), g["fingerprint"],
             age(g["receivedAt"], now), g["suggestion"],
         ]
@@ -35,7 +35,7 @@ def item_table(items: list[dict[str, Any]], now: datetime | None = None) -> Tabl
     headings = ["ID", "FLOW", "CLASS", "FIELD", "OWNER", "DUE", "WHY", "FINGERPRINT", "AGE", "KEY"]
     rows = [
         [
-            str(m["id"]), m["flow"], m["errorClass"] or "", m["path"] or "", m["owner"],
+            str(m["id"]), flow_of(m), m["errorClass"] or "", m["path"] or "", m["owner"],
             due(m["dueAt"], now), _short(m["detail"] or m["reason"]), m["fingerprint"],
             age(m["receivedAt"], now), m["key"],
         ]
@@ -47,7 +47,7 @@ def item_table(items: list[dict[str, Any]], now: datetime | None = None) -> Tabl
 def item_page(item: dict[str, Any], now: datetime | None = None) -> str:
     """Everything that a decision about one message needs."""
     lines = [
-        f"Message:   {item['id']} of {item['flow']}, from {item['source']}, received {item['receivedAt']}",
+        f"Message:   {item['id']} of {flow_of(item)}, from {item['source']}, received {item['receivedAt']}",
         f"Decides:   {item['owner']}, by {item['dueAt']} ({due(item['dueAt'], now)})",
         f"Class:     {item['errorClass'] or '-'}",
         f"Field:     {item['path'] or '-'}",

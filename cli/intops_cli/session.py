@@ -91,6 +91,11 @@ class Session:
             return None
         return found
 
+    @property
+    def left_marker(self) -> bool:
+        """Whether a worker is noted here, alive or not."""
+        return self._marker.exists()
+
     def forget(self) -> None:
         """Say that the worker has ended."""
         self._marker.unlink(missing_ok=True)

@@ -25,11 +25,26 @@ class Asked(Protocol):
         ...
 
 
-def where_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags that say whom to ask."""
+def where_arguments(parser: argparse.ArgumentParser, *, everywhere: bool = False) -> None:
+    """Flags that say whom to ask; `everywhere` for what can be asked of all namespaces at once."""
     parser.add_argument("--session", dest="state", help="folder of the run (default: .intops)")
+    cluster_arguments(parser, everywhere=everywhere)
+
+
+def cluster_arguments(parser: argparse.ArgumentParser, *, everywhere: bool = False) -> None:
+    """Flags that name a cluster and a place in it: the same for every command, and those of kubectl."""
     parser.add_argument("--context", help="context of the kubeconfig: ask in that cluster")
     parser.add_argument("--kubeconfig", help="file with access to a cluster: ask there")
+    parser.add_argument(  # instead of the one for manifests
+        "-n",
+        "--namespace",
+        help="namespace (default: that of the kubeconfig's context, else `default`)",
+    )
+    if everywhere:
+        parser.add_argument(
+            "-A", "--all-namespaces", dest="everywhere", action="store_true",
+            help="in every namespace of the cluster",
+        )  # fmt: skip
 
 
 def asked(given: argparse.Namespace) -> Asked:
@@ -49,12 +64,23 @@ def local_worker(given: argparse.Namespace) -> WorkerClient:
 
 
 def in_cluster(given: argparse.Namespace) -> bool:
-    """Whether a cluster is meant: it was named, or no local run is there and a kubeconfig is."""
+    """Whether a cluster is meant: it was named, or no local run is there and a kubeconfig is.
+
+    As a plugin of kubectl the command means the cluster that kubectl means.
+    """
     if given.context or given.kubeconfig:
         return True
+    if given.as_plugin:
+        return not given.state
     if given.state or os.environ.get(SESSION_VARIABLE) or session_at(None).running() is not None:
         return False
     return bool(os.environ.get(KUBECONFIG_VARIABLE)) or (Path.home() / ".kube" / "config").exists()
+
+
+def namespace_of(given: argparse.Namespace) -> str:
+    """The namespace of manifests that name none: that of the context where a cluster is meant."""
+    found: str = cluster_of(given).namespace if in_cluster(given) else given.namespace
+    return found
 
 
 def cluster_of(given: argparse.Namespace) -> "ClusterAccess":
@@ -65,4 +91,7 @@ def cluster_of(given: argparse.Namespace) -> "ClusterAccess":
     """
     from intops_cli.cluster_access import ClusterAccess  # noqa: PLC0415  takes a second to load
 
-    return ClusterAccess(given.kubeconfig, given.context, given.namespace)
+    everywhere = getattr(given, "everywhere", False)
+    return ClusterAccess(
+        given.kubeconfig, given.context, given.named_namespace, everywhere=everywhere
+    )

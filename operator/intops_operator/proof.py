@@ -44,7 +44,16 @@ async def prove(cluster: Cluster, namespace: str) -> list[str]:
 
 async def _answer(cluster: Cluster, namespace: str, endpoint: str) -> str | None:
     """Why a Connector with this endpoint is refused; None where it is taken."""
-    connector: dict[str, Any] = {
+    try:
+        await cluster.create(wrong_connector(namespace, endpoint), dry_run=True)
+    except ClusterError as error:
+        return error.message
+    return None
+
+
+def wrong_connector(namespace: str, endpoint: str = WRONG) -> dict[str, Any]:
+    """A Connector that the schema lets through and admission refuses, or with another endpoint lets through."""
+    return {
         "apiVersion": names.API_VERSION,
         "kind": "Connector",
         "metadata": {"name": "intops-proof", "namespace": namespace},
@@ -56,11 +65,6 @@ async def _answer(cluster: Cluster, namespace: str, endpoint: str) -> str | None
             "owner": {"team": "platform", "contact": "platform@example.com"},
         },
     }
-    try:
-        await cluster.create(connector, dry_run=True)
-    except ClusterError as error:
-        return error.message
-    return None
 
 
 async def _run(namespace: str, kubeconfig: str | None) -> list[str]:

@@ -32,6 +32,7 @@ from support.cluster.scenario import (
     unreasoned,
     watched,
 )
+from support.kubectl_plugin import kubectl_intops
 from support.peers.alertmanager import Alertmanager
 from support.peers.prometheus import Prometheus
 from support.peers.request_tracker import RequestTracker
@@ -424,6 +425,34 @@ def test_questions_reach_the_worker_through_the_cluster(installed: Installed) ->
     assert compared.returncode == 0, compared.stderr
     (found,) = json.loads(compared.stdout)
     assert found["messages"] == found["same"] > 0
+
+
+def test_the_plugin_finds_a_real_cluster_well(installed: Installed) -> None:
+    """Through port-forward: the certificate that each replica serves, and its metrics; a status of all Flows."""
+    kubeconfig = installed.cluster.kubeconfig
+    said = kubectl_intops("doctor", "-n", NAMESPACE, "-o", "json", kubeconfig=kubeconfig)
+    found = json.loads(said.stdout)
+
+    assert [one for one in found if one["level"] in ("broken", "unseen")] == []
+    assert said.returncode == 0
+    whats = {one["check"]: one["what"] for one in found if one["level"] == "ok"}
+    assert whats.keys() >= {
+        "kinds",
+        "operator",
+        "leader",
+        "trial",
+        "catalogue",
+        "workers",
+        "rights",
+    }
+    assert (
+        "shows a certificate that the CA bundle of intops-intops-system trusts"
+        in whats["certificate"]
+    )
+    assert whats["metrics"].endswith("shows its metrics.")
+    status = kubectl_intops("status", "-A", kubeconfig=kubeconfig)
+    assert (status.returncode in (0, 1), status.stderr) == (True, "")
+    assert f"{NAMESPACE}/{FLOW}" in status.stdout
 
 
 def test_explain_and_tables_read_like_a_page(installed: Installed) -> None:

@@ -34,6 +34,9 @@ PEER_PACKAGES = (
 )  # fmt: skip
 """Debian packages of the real systems that tests talk to, and of the tools that make faults."""
 
+SHELL_PACKAGES = ("bash", "fish", "zsh")
+"""Debian packages of the shells for which `intops completion` has a script."""
+
 PRESEED = """\
 request-tracker5 request-tracker5/dbconfig-install boolean true
 request-tracker5 request-tracker5/database-type select sqlite3
@@ -56,7 +59,7 @@ def why_not(level: str) -> str | None:
     """Why this machine cannot run a level of tests, None if it can.
 
     Args:
-        level: `api` (API server alone), `node` (a whole cluster), `peers` (real ITSM systems).
+        level: `api` (API server alone), `node` (a whole cluster), `peers` (real ITSM systems), `shells`.
     """
     match level:
         case "api":
@@ -65,8 +68,10 @@ def why_not(level: str) -> str | None:
             return onenode.why_not() or _why_no_commands(NODE_COMMANDS)
         case "peers":
             return _why_no_commands(PEER_COMMANDS)
+        case "shells":
+            return _why_no_commands(SHELL_PACKAGES)
         case _:
-            raise HarnessError(f"there is no level {level!r}; there are api, node and peers")
+            raise HarnessError(f"there is no level {level!r}; there are api, node, peers, shells")
 
 
 def _why_no_commands(commands: tuple[str, ...]) -> str | None:
@@ -121,7 +126,7 @@ def provide_packages() -> None:
     if refusal is not None:
         print(f"Debian packages: not installed, {refusal}")
         return
-    missing = missing_packages(NODE_PACKAGES + PEER_PACKAGES)
+    missing = missing_packages(NODE_PACKAGES + PEER_PACKAGES + SHELL_PACKAGES)
     if not missing:
         print("Debian packages: all are there")
         return
@@ -201,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"error: {error}", file=sys.stderr)
             return 1
         print(f"{part}: done in {time.monotonic() - began:.0f} s")
-    for level in ("api", "node", "peers"):
+    for level in ("api", "node", "peers", "shells"):
         refusal = why_not(level)
         print(f"tests of level {level}: {'can run' if refusal is None else refusal}")
     return 0

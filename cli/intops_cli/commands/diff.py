@@ -12,7 +12,7 @@ from intops_cli.impact_text import impact_page, impact_wire, ref_wire, short
 from intops_cli.live_state import read_live
 from intops_cli.output import Table, render, say, show
 from intops_cli.project import Overlay, lay_over, shipped_resources
-from intops_cli.whereabouts import cluster_of
+from intops_cli.whereabouts import cluster_arguments, cluster_of
 from intops_core.acceptance import order_of, stops
 from intops_core.differences import ObjectChange, object_changes
 from intops_core.findings import Ref
@@ -60,8 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="objects that are live in a namespace of the folder and not in the folder would be removed",
     )
-    parser.add_argument("--context", help="context of the kubeconfig: compare with that cluster")
-    parser.add_argument("--kubeconfig", help="file with access to a cluster: compare with it")
+    cluster_arguments(parser)
 
 
 def run(given: argparse.Namespace) -> int:
@@ -104,11 +103,12 @@ def _with_folder(given: argparse.Namespace) -> _Compared:
 
 
 def _with_cluster(given: argparse.Namespace) -> _Compared:
-    new = lay_over(given.dir, Resources(), namespace=given.namespace)
-    live = read_live(cluster_of(given), new.refs)
+    cluster = cluster_of(given)
+    new = lay_over(given.dir, Resources(), namespace=cluster.namespace)
+    live = read_live(cluster, new.refs)
     say(live.unread)
     after = live.resources.copy()
-    lay_over(given.dir, after, namespace=given.namespace)
+    lay_over(given.dir, after, namespace=cluster.namespace)
     gone = _unnamed(live.resources, new) if given.prune else frozenset()
     for ref in gone:
         after.remove(ref)

@@ -1,11 +1,11 @@
-"""`intops messages`: messages of a local run, by flow, state, error class, key and age."""
+"""`intops messages`: messages of a local run or of a cluster, by flow, state, error class, key and age."""
 
 import argparse
 from typing import Any
 
 from intops_api.common import duration_s
 from intops_cli.exits import OK, USAGE
-from intops_cli.output import Table, age, say, show
+from intops_cli.output import Table, age, flow_of, say, show
 from intops_cli.whereabouts import asked, where_arguments
 
 HELP = "list messages and what became of them"
@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", help="only with this correlation key")
     parser.add_argument("--older-than", help="only received longer ago, such as 10m")
     parser.add_argument("--limit", type=int, default=50, help="at most so many, newest first")
-    where_arguments(parser)
+    where_arguments(parser, everywhere=True)
 
 
 def run(given: argparse.Namespace) -> int:
@@ -60,7 +60,7 @@ def message_table(found: list[dict[str, Any]]) -> Table:
     ]  # fmt: skip
     rows = [
         [
-            str(m["id"]), m["flow"], m["state"], m["reason"] or "", m.get("errorClass") or "",
+            str(m["id"]), flow_of(m), m["state"], m["reason"] or "", m.get("errorClass") or "",
             m.get("title") or "", m.get("record") or "", str(m["tries"]), age(m["receivedAt"]),
             m["key"], m.get("detail") or "",
         ]

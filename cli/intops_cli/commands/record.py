@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("verb", choices=("show",), help="what to do")
     parser.add_argument("key", help="ticket number, fingerprint, correlation key or message id")
     parser.add_argument("--flow", help="only in this Flow")
-    where_arguments(parser)
+    where_arguments(parser, everywhere=True)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from intops_api.plan import FlowPlan
 from intops_cli.exits import OK, REFUSED, UNAVAILABLE, USAGE
 from intops_cli.output import Table, render, say, show
 from intops_cli.project import open_project
-from intops_cli.whereabouts import asked, where_arguments
+from intops_cli.whereabouts import asked, namespace_of, where_arguments
 from intops_core.planning import encode_plan
 
 HELP = (
@@ -64,7 +64,7 @@ def run(given: argparse.Namespace) -> int:
     except ValueError as error:
         say(f"--since: {error}.")
         return USAGE
-    project = open_project(given.dir, namespace=given.namespace)
+    project = open_project(given.dir, namespace=namespace_of(given))
     for located in project.findings:
         say(located.sentence())
     plans, why = ([], []) if project.refused else project.plans()

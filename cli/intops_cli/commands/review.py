@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from intops_cli.exits import OK, REFUSED, USAGE
-from intops_cli.output import say, show
+from intops_cli.output import flow_of, say, show
 from intops_cli.review_tables import group_table, item_page, item_table
 from intops_cli.whereabouts import (
     Asked,
@@ -69,7 +69,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=float, default=60.0, help="seconds to wait for the answer in a cluster"
     )
-    where_arguments(parser)
+    where_arguments(parser, everywhere=True)
 
 
 def run(given: argparse.Namespace) -> int:
@@ -92,6 +92,8 @@ def run(given: argparse.Namespace) -> int:
 
 def wrong_use(given: argparse.Namespace) -> str | None:
     """What is wrong with the flags, in a sentence."""
+    if given.everywhere and given.verb not in ("list", "show"):
+        return f"Name the namespace with -n: {given.verb} is about one Flow, and -A about all."
     if given.verb == "list":
         return None
     if given.verb == "approve":
@@ -153,7 +155,7 @@ def _item(given: argparse.Namespace, client: Asked) -> dict[str, Any] | None:
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(item["flow"] for item in found)
+        names = ", ".join(map(flow_of, found))
         say(f"Several Flows have a message {given.message} ({names}); name one with --flow.")
     else:
         say(f"No message {given.message} is in review; `intops review list` shows them.")

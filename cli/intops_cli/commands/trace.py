@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
     parser.add_argument("text", help="ticket number, fingerprint, correlation key or message id")
     parser.add_argument("--flow", help="only in this Flow")
-    where_arguments(parser)
+    where_arguments(parser, everywhere=True)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -1,0 +1,188 @@
+"""What is wrong with admission: webhook configuration, CA bundle, the certificate that is served, and a trial.
+
+Used by `doctor`; see `diagnosis`.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from intops_cli.diagnosis import Diagnosis
+from intops_cli.installation import Installation, Manifest, Unread, argument, place, readable
+from intops_operator.proof import DENIED
+
+SOON: Final = timedelta(days=7)
+"""The operator renews 30 days before the end, so what ends sooner is not renewed."""
+_WHY_REFUSED: Final = (
+    "With failurePolicy Fail, which the chart sets, the API server refuses every new spec of intops."
+)  # fmt: skip
+
+
+def admission(seen: Installation, now: datetime) -> Iterator[Diagnosis]:
+    """Whether the API server asks the operator, and trusts it."""
+    if isinstance(seen.webhooks, Unread):
+        yield Diagnosis("unseen", "admission", f"Webhooks cannot be listed: {seen.webhooks.why}")
+    elif not seen.webhooks:
+        yield Diagnosis(
+            "warning", "admission", "No webhook configuration judges objects of intops.",
+            "What cannot work is stored and told in the status only, after it was applied.",
+            "Install the chart with admission.enabled=true, which is its default.",
+        )  # fmt: skip
+    else:
+        for configuration in seen.webhooks:
+            yield from _configuration(configuration, seen, now)
+    yield from _trial(seen)
+
+
+def _configuration(found: Manifest, seen: Installation, now: datetime) -> Iterator[Diagnosis]:
+    """The CA bundle of each webhook: equal ones are told once."""
+    name = place(found)[1]
+    told: set[str] = set()
+    for webhook in found["webhooks"]:
+        client: Any = webhook["clientConfig"]
+        bundle = str(client.get("caBundle") or "")
+        if bundle in told:
+            continue
+        told.add(bundle)
+        if not bundle:
+            yield Diagnosis(
+                "broken", "admission", f"{name} has no CA bundle (webhooks[].clientConfig.caBundle).",
+                f"The API server trusts nobody without it. {_WHY_REFUSED}",
+                _repair(name, seen),
+            )  # fmt: skip
+            continue
+        authorities = _authorities(bundle)
+        if authorities is None:
+            yield Diagnosis(
+                "broken", "admission", f"The CA bundle of {name} holds no certificate that can be read.",
+                f"The API server trusts nobody with it. {_WHY_REFUSED}",
+                _repair(name, seen),
+            )  # fmt: skip
+            continue
+        living = [one for one in authorities if one.not_valid_after_utc > now]
+        if not living:
+            yield Diagnosis(
+                "broken", "admission",
+                f"The CA bundle of {name} ended on {authorities[0].not_valid_after_utc:%Y-%m-%d}.",
+                f"The API server trusts nobody with it. {_WHY_REFUSED}",
+                _repair(name, seen),
+            )  # fmt: skip
+            continue
+        yield from _served(name, living, seen, now)
+
+
+def _served(
+    name: str, authorities: list[x509.Certificate], seen: Installation, now: datetime
+) -> Iterator[Diagnosis]:
+    """What is shown to the API server, against the bundle."""
+    if not seen.certificates:
+        yield Diagnosis("unseen", "certificate", "No pod of the operator shows a certificate.")
+    for who, shown in seen.certificates.items():
+        if isinstance(shown, Unread):
+            yield Diagnosis(
+                "unseen", "certificate", f"The certificate of {who} cannot be read. {shown.why}"
+            )
+            continue
+        certificate = x509.load_pem_x509_certificate(shown.encode())
+        end = certificate.not_valid_after_utc
+        # Behind an intermediate authority nothing is issued directly; that the API server trusts it was shown then.
+        is_trusted = isinstance(seen.proof, str) and DENIED in seen.proof
+        if not is_trusted and not any(_is_issued_by(certificate, one) for one in authorities):
+            yield Diagnosis(
+                "broken", "certificate",
+                f"The certificate of {who} was not issued by the CA bundle of {name}.",
+                f"The API server does not trust it. {_WHY_REFUSED}",
+                _repair(name, seen),
+            )  # fmt: skip
+        elif end <= now:
+            yield Diagnosis(
+                "broken", "certificate", f"The certificate of {who} ended on {end:%Y-%m-%d %H:%M} UTC.",
+                f"The API server does not trust it. {_WHY_REFUSED}",
+                f"The leader renews it 30 days before. {_log(seen)}",
+            )  # fmt: skip
+        elif end - now < SOON:
+            yield Diagnosis(
+                "warning", "certificate", f"The certificate of {who} ends on {end:%Y-%m-%d %H:%M} UTC.",
+                f"The leader renews it 30 days before and has not. After that day: {_WHY_REFUSED}",
+                _log(seen),
+            )  # fmt: skip
+        else:
+            yield Diagnosis(
+                "ok", "certificate",
+                f"{who} shows a certificate that the CA bundle of {name} trusts, good until {end:%Y-%m-%d}.",
+            )  # fmt: skip
+
+
+def _trial(seen: Installation) -> Iterator[Diagnosis]:
+    """What became of a wrong object: only our own refusal shows that the API server asks the operator."""
+    answer = seen.proof
+    configured = not isinstance(seen.webhooks, Unread) and bool(seen.webhooks)
+    if isinstance(answer, Unread):
+        yield Diagnosis("unseen", "trial", f"No object could be tried: {answer.why}")
+    elif answer is None:
+        if configured:
+            yield Diagnosis(
+                "warning", "trial",
+                f'A wrong Connector on trial in namespace "{seen.namespace}" was taken; nobody judged it.',
+                "What cannot work is stored there, and told in the status only.",
+                "See the failurePolicy and the namespaceSelector of the webhook configuration: the chart's "
+                "watchNamespaces names what is judged.",
+            )  # fmt: skip
+    elif DENIED in answer:
+        yield Diagnosis(
+            "ok", "trial", "The API server asked the operator, and a wrong Connector was refused."
+        )
+    elif "failed calling webhook" in answer:
+        yield Diagnosis(
+            "broken", "trial", f"The API server cannot ask the operator: {answer}",
+            "It refuses every new spec of intops until it can.",
+            "Mend the operator or its certificate first, as the other findings say. A network policy that keeps "
+            "the API server from port 9443 of the operator does this too.",
+        )  # fmt: skip
+    else:
+        yield Diagnosis(
+            "unseen", "trial", f"A Connector on trial was refused, not by the operator: {answer}"
+        )
+
+
+def _authorities(bundle: str) -> list[x509.Certificate] | None:
+    try:
+        return x509.load_pem_x509_certificates(base64.b64decode(bundle, validate=True))
+    except (ValueError, binascii.Error):
+        return None
+
+
+def _is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _repair(name: str, seen: Installation) -> str:
+    """What to do about a bundle: the leader writes that of its own configuration again every 10 seconds."""
+    kept = {
+        argument(operator, "--webhook-configuration")
+        for operator in readable(seen.operation.operators)
+    } - {None}
+    if kept and name not in kept:
+        return (
+            f"No operator keeps {name}: it was left by an installation that is gone. "
+            f"`kubectl delete validatingwebhookconfiguration {name}`."
+        )
+    return (
+        "The leader writes it again within 10 s. Where it stays, nobody leads, or something else writes it, such as "
+        f"a GitOps tool that does not ignore caBundle. {_log(seen)}"
+    )
+
+
+def _log(seen: Installation) -> str:
+    operators = [place(operator) for operator in readable(seen.operation.operators)]
+    namespace, name = operators[0] if operators else ("NAMESPACE", "NAME")
+    return f"The operator's log says more: `kubectl -n {namespace} logs deployment/{name}`."
