@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PYTHONPATH := tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test fmt generate lock provision cluster cluster-down bench fault crash-points reactions images clean
+.PHONY: help setup demo check test fmt generate lock provision cluster cluster-down bench bench-scale fault crash-points reactions images clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ cluster-down: setup ## Take that cluster away, with everything it left
 
 bench: setup ## Measure, side by side with a peer; prints tables for docs/performance.md
 	@PYTHONPATH=.:tests $(BIN)/python -m bench
+
+bench-scale: provision ## The operator with FLOWS=1000 Flows, beside one written the ordinary way
+	@PYTHONPATH=.:tests $(BIN)/python -m bench.scale $(or $(FLOWS),1000)
 
 fault: provision ## The long fault runs, or HOURS=8 of faults at random; reports go to build/
 ifdef HOURS

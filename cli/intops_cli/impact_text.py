@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from intops_api.names import ANNOTATION_ACCEPT_IMPACT
 from intops_cli.output import Table, render
-from intops_core.acceptance import Acceptance, is_refused
+from intops_core.acceptance import Acceptance, Order, is_refused
 from intops_core.findings import Finding, Ref
 from intops_core.impact import Change, Impact, Reached
 
@@ -15,30 +15,29 @@ from intops_core.impact import Change, Impact, Reached
 _LISTED: Final = 5
 
 
-def impact_page(
-    found: Impact, told: tuple[Acceptance, ...] = (), *, wide: bool, hashes: bool = False
-) -> str:
+def impact_page(found: Impact, order: Order, *, wide: bool, hashes: bool = False) -> str:
     """What changes, which Flows that reaches, what is newly wrong, and the sum in one sentence.
 
     Args:
         found: What the change does.
-        told: What admission says of its objects one by one.
+        order: How a cluster takes its objects one by one.
         wide: Whether everything is listed.
         hashes: Whether the hashes are those of a cluster; a folder may hold fewer Flows.
     """
     if not found.changes:
         return "Nothing changes: every manifest says what stands already."
-    parts = [render(change_table(found.changes, told, wide=wide))]
+    parts = [render(change_table(found.changes, order, wide=wide))]
     if found.flows:
         parts.append(render(flow_table(found.flows).cut(wide=wide)))
     lines = [
         f"{short(one.ref)}: {_sentence(one)}{_meets(flows) if one.ref.kind != 'Flow' else ''}"
         for one, flows in _findings(found).items()
     ]
-    lines += [_acceptance_sentence(each, hashes=hashes) for each in told]
+    lines += [_acceptance_sentence(each, hashes=hashes) for each in order.acceptances]
+    lines += _order_sentences(order)
     if lines:
         parts.append("\n".join(lines))
-    parts.append(" ".join(_summary(found, told)))
+    parts.append(" ".join(_summary(found, order)))
     return "\n\n".join(parts)
 
 
@@ -56,9 +55,27 @@ def _acceptance_sentence(each: Acceptance, *, hashes: bool) -> str:
     if hashes:
         until = f'{ANNOTATION_ACCEPT_IMPACT}: "{each.broken.hash}"'
     return (
-        f"{name}: applied before anything else it is refused, because it {does}. Apply first what mends that, or "
-        f"annotate it with {until}."
+        f"{name}: refused, because it {does}, whatever of this change is applied first. Annotate it with {until}, or "
+        "move what uses it before."
     )
+
+
+def _order_sentences(order: Order) -> list[str]:
+    """What a person must know who applies the change object by object; nothing where any order does."""
+    said = []
+    if order.waiting:
+        names = ", ".join(short(ref) for ref in order.refs)
+        said.append(
+            f"One by one, {', '.join(short(ref) for ref in order.waiting)} would be refused until others of this "
+            f"change are there. Apply in this order, or again until all are taken: {names}."
+        )
+    if order.stuck:
+        said.append(
+            f"{', '.join(short(ref) for ref in order.stuck)}: sound together, but each is refused without the other, "
+            "so no order takes them. Change them in two steps: first add what is new beside what is there, then "
+            "remove what nothing uses any more."
+        )
+    return said
 
 
 def _flows(number: int) -> str:
@@ -81,11 +98,11 @@ def _meets(flows: list[str]) -> str:
     return f" (meets {', '.join(flows[:_LISTED])}{more})" if flows else ""
 
 
-def change_table(changes: tuple[Change, ...], told: tuple[Acceptance, ...], *, wide: bool) -> Table:
+def change_table(changes: tuple[Change, ...], order: Order, *, wide: bool) -> Table:
     """One line for each changed object and Flow that it reaches."""
     rows = []
     for change in changes:
-        what = "refused" if is_refused(change, told) else change.kind
+        what = "refused" if is_refused(change, order) else change.kind
         name = short(change.ref)
         paths = [" → ".join(short(ref) for ref in path[1:]) for path in change.paths]
         if not change.paths:
@@ -111,26 +128,26 @@ def flow_table(flows: tuple[Reached, ...]) -> Table:
     return Table(headings, rows, wide_from=5)
 
 
-def impact_wire(
-    found: Impact, told: tuple[Acceptance, ...] = (), *, hashes: bool = False
-) -> dict[str, Any]:
+def impact_wire(found: Impact, order: Order, *, hashes: bool = False) -> dict[str, Any]:
     """The same as JSON."""
     return {
         "breaks": found.breaks,
-        "refused": any(is_refused(change, told) for change in found.changes),
+        "refused": any(is_refused(change, order) for change in found.changes),
         "acceptances": [
             {
                 "object": ref_wire(each.ref),
                 "accepted": each.accepted,
                 **({"hash": each.broken.hash} if hashes else {}),
             }
-            for each in told
+            for each in order.acceptances
         ],
+        "order": [ref_wire(ref) for ref in order.refs],
+        "stuck": [ref_wire(ref) for ref in order.stuck],
         "changes": [
             {
                 "object": ref_wire(change.ref),
                 "what": change.kind,
-                "refused": is_refused(change, told),
+                "refused": is_refused(change, order),
                 "findings": [_finding_wire(one) for one in change.findings],
                 "paths": [[ref_wire(ref) for ref in path] for path in change.paths],
             }
@@ -176,8 +193,8 @@ def short(ref: Ref) -> str:
     return f"{ref.kind}/{ref.name}"
 
 
-def _summary(found: Impact, told: tuple[Acceptance, ...]) -> list[str]:
-    refused = [short(change.ref) for change in found.changes if is_refused(change, told)]
+def _summary(found: Impact, order: Order) -> list[str]:
+    refused = [short(change.ref) for change in found.changes if is_refused(change, order)]
     said = [f"A cluster would refuse {', '.join(refused)}."] if refused else []
     if not found.flows:
         return [*said, "No Flow uses what changes."]

@@ -6,7 +6,6 @@ Pure. The same judgement as `impact`, for one object, with a limit on time.
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
-from intops_api.plan import FlowPlan
 from intops_core.findings import Finding, Ref
 from intops_core.impact import Reached, Side, reached, step_findings
 from intops_core.resources import Resources, content_hash
@@ -64,46 +63,46 @@ def broken_flows(
     """
     sides = (Side(before), Side(after))
     known = sorted(users)
-    found: list[Reached] = []
-    left = len(known)
-    for flow in known:
-        if not goes_on():
-            break
-        left -= 1
-        planned = sides[1].planned(flow)
-        # Sound ones are most, and need no look at how they were.
-        if planned.plan is None and sides[1].get(flow) is not None:
-            one = reached(flow, *sides, planned)
-            if one.verdict == "breaks":
-                found.append(one)
-    plans = _Plans(sides[0], known, goes_on)
+    look = _Look(sides, known, goes_on)
+    judged = iter(look)
+    plans = (plan for flow in judged if (plan := sides[0].planned(flow).plan) is not None)
     steps = step_findings(sides[0].get(ref), sides[1].get(ref), plans)
-    unjudged = max(left, plans.left)
-    few = unjudged == 0 and not any(one.severity == "deny" for one in steps)
-    covered = [one.flow for one in found] if few else known
+    for _ in judged:  # whose plans the table of compatibility has no use for
+        pass
+    few = look.left == 0 and not any(one.severity == "deny" for one in steps)
+    covered = [one.flow for one in look.found] if few else known
     shown, whole = _hash(ref, sides, covered), _hash(ref, sides, known)
-    return Broken(ref, tuple(found), steps, len(known), unjudged, shown, whole)
+    return Broken(ref, tuple(look.found), steps, len(known), look.left, shown, whole)
 
 
-class _Plans:
-    """Plans of live Flows as they stand, one at a time: thousands would not fit at once."""
+class _Look:
+    """Judges Flows one at a time: what is found stands when time is over, and thousands of plans would not fit.
 
-    def __init__(self, side: Side, flows: list[Ref], goes_on: Callable[[], bool]) -> None:
-        self._side = side
+    Iterating gives each Flow that was judged.
+    """
+
+    def __init__(
+        self, sides: tuple[Side, Side], flows: list[Ref], goes_on: Callable[[], bool]
+    ) -> None:
+        self._sides = sides
         self._flows = flows
         self._goes_on = goes_on
-        self.left = 0
-        """Flows that there was no time for, after somebody has asked for the plans."""
+        self.found: list[Reached] = []
+        self.left = len(flows)
+        """Flows that there was no time for."""
 
-    def __iter__(self) -> Iterator[FlowPlan]:
-        self.left = len(self._flows)
+    def __iter__(self) -> Iterator[Ref]:
         for flow in self._flows:
             if not self._goes_on():
                 return
             self.left -= 1
-            plan = self._side.planned(flow).plan
-            if plan is not None:
-                yield plan
+            planned = self._sides[1].planned(flow)
+            # Sound ones are most, and need no look at how they were.
+            if planned.plan is None and self._sides[1].get(flow) is not None:
+                one = reached(flow, *self._sides, planned)
+                if one.verdict == "breaks":
+                    self.found.append(one)
+            yield flow
 
 
 def _hash(ref: Ref, sides: tuple[Side, Side], flows: Iterable[Ref]) -> str:

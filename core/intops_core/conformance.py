@@ -5,8 +5,7 @@ Dates never count here, and what does not exist yet only warns.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
+from typing import Final
 
 from intops_api.canonical_model import CanonicalModelSpec
 from intops_api.connector import ConnectorSpec
@@ -34,6 +33,7 @@ from intops_core.findings import (
     Severity,
     mildest,
 )
+from intops_core.memo import Memo
 from intops_core.resources import Resource, Resources
 from intops_core.rules import BY_ID, RULES
 from intops_core.rules.answers import answers_in_time
@@ -146,22 +146,15 @@ def _within(path: str, place: str) -> bool:
     return path == place or path.startswith((f"{place}.", f"{place}["))
 
 
-@dataclass(frozen=True, slots=True)
-class _Alone:
-    """A resource that is equal to any of the same content."""
-
-    digest: str
-    resource: Resource = field(compare=False)
+# Resources of a large namespace.
+_ALONE: Final = Memo[tuple[Broken, ...]](4096)
 
 
 def _alone(resource: Resource) -> tuple[Broken, ...]:
-    return _alone_cached(_Alone(resource.digest, resource))
-
-
-# 4096: resources of a large namespace; an entry of a sound resource holds nothing.
-@lru_cache(maxsize=4096)
-def _alone_cached(alone: _Alone) -> tuple[Broken, ...]:
-    return tuple((SCHEMA, breach) for breach in single_object_breaches(alone.resource))
+    return _ALONE.get(
+        resource.digest,
+        lambda: tuple((SCHEMA, breach) for breach in single_object_breaches(resource)),
+    )
 
 
 def _by_kind(resource: Resource, resources: Resources, new: bool) -> Iterator[Broken]:

@@ -9,7 +9,6 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final, cast
 
 from pydantic import ValidationError
@@ -37,6 +36,7 @@ from intops_core.ends import Model
 from intops_core.facts import BoundSystem, FlowFacts, UsedMapping, gather_flow
 from intops_core.findings import REFERENCE, Finding, Ref
 from intops_core.limits import limits_in_use
+from intops_core.memo import Memo
 from intops_core.resources import (
     Resource,
     Resources,
@@ -140,42 +140,37 @@ class _Blobs:
     blobs: PlanBlobs = field(default_factory=PlanBlobs)
 
     def class_(self, resource: Resource) -> str:
-        name, blob = _class_blob(_Keyed(resource.digest, resource))
+        name, blob = _CLASSES.get(resource.digest, lambda: _class_blob(resource))
         self.blobs.classes[name] = blob
         return name
 
     def mapping(self, used: UsedMapping) -> str:
-        name, blob = _mapping_blob(_Keyed(f"{used.carrier.digest}/{used.name}", used))
+        name, blob = _MAPPINGS.get(
+            f"{used.carrier.digest}/{used.name}", lambda: _mapping_blob(used)
+        )
         self.blobs.mappings[name] = blob
         return name
 
     def model(self, model: Model) -> str:
-        name, blob = _model_blob(_Keyed(model.key, model))
+        name, blob = _MODELS.get(model.key, lambda: _model_blob(model))
         self.blobs.models[name] = blob
         return name
 
 
-@dataclass(frozen=True, slots=True)
-class _Keyed:
-    """Something that is equal where its key is; blobs are made once for each key."""
-
-    key: str
-    thing: Any = field(compare=False)
+# What Flows share is made once; of Mappings that are used by one Flow each, few are worth keeping.
+_CLASSES: Final = Memo[tuple[str, ClassBlob]](64)
+_MAPPINGS: Final = Memo[tuple[str, MappingBlob]](64)
+_MODELS: Final = Memo[tuple[str, ModelBlob]](64)
 
 
-# 512 each: what a few hundred Flows share; a blob shares its content with the cached spec.
-@lru_cache(maxsize=512)
-def _class_blob(keyed: _Keyed) -> tuple[str, ClassBlob]:
-    resource: Resource = keyed.thing
+def _class_blob(resource: Resource) -> tuple[str, ClassBlob]:
     spec = cast("ConnectorClassSpec", resource.spec)
     # Its Mappings are blobs of their own where they are used.
     blob = ClassBlob(name=resource.ref.name, spec=spec.model_copy(update={"mappings": {}}))
     return content_hash(blob.to_wire()), blob
 
 
-@lru_cache(maxsize=512)
-def _mapping_blob(keyed: _Keyed) -> tuple[str, MappingBlob]:
-    used: UsedMapping = keyed.thing
+def _mapping_blob(used: UsedMapping) -> tuple[str, MappingBlob]:
     fields = {name: getattr(used.body, name) for name in MappingBody.model_fields}
     # Examples are run at admission; a worker has no use for them.
     body = MappingBody.model_construct(**{**fields, "examples": []})
@@ -183,9 +178,7 @@ def _mapping_blob(keyed: _Keyed) -> tuple[str, MappingBlob]:
     return content_hash(blob.to_wire()), blob
 
 
-@lru_cache(maxsize=512)
-def _model_blob(keyed: _Keyed) -> tuple[str, ModelBlob]:
-    model: Model = keyed.thing
+def _model_blob(model: Model) -> tuple[str, ModelBlob]:
     blob = ModelBlob(name=model.name, spec=model.version)
     return content_hash(blob.to_wire()), blob
 

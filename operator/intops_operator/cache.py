@@ -155,7 +155,8 @@ class Cache:
         if isinstance(parsed, list):
             self._broken[ref] = tuple(parsed)
             return
-        self.resources.add(parsed)
+        # Cluster-scoped kinds are few, and every plan reads them.
+        self.resources.add(parsed, packed=BY_NAME[ref.kind].namespaced)
         self.graph.put(parsed)
 
     def _forget(self, ref: Ref) -> None:
@@ -279,7 +280,7 @@ class Cache:
         asked_as_it_is = overlay is None and without is None
         if asked_as_it_is and kept is not None and kept[0] == self.version:
             return kept[1]
-        copy = self._copied(namespace)
+        copy = self.resources.part(namespace) if namespace else self.resources.copy()
         if without is not None:
             copy.remove(without)
         if overlay is not None:
@@ -290,16 +291,6 @@ class Cache:
             name: found for name, found in self._snapshots.items() if found[0] == self.version
         }
         self._snapshots[namespace] = (self.version, copy)
-        return copy
-
-    def _copied(self, namespace: str) -> Resources:
-        if not namespace:
-            return self.resources.copy()
-        copy = Resources()
-        for kind in BY_NAME.values():
-            wanted = namespace if kind.namespaced else None
-            for resource in self.resources.all(kind.name, wanted):
-                copy.add(resource)
         return copy
 
     def known(self, kind: str) -> Mapping[Place, str]:

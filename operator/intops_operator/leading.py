@@ -127,6 +127,7 @@ class Leading:
             queue.add(ref, urgent=False)
         flowgauges.clear()
         try:
+            await reconciler.begin(settings.watch_namespaces)
             async with asyncio.TaskGroup() as group:
                 group.create_task(writer.run())
                 group.create_task(poller.run())

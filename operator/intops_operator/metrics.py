@@ -79,6 +79,11 @@ REVIEW_SECONDS: Final = Histogram(
     buckets=(0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2, 4),
     registry=REGISTRY,
 )
+SHIPPED_REFUSED: Final = Gauge(
+    "intops_operator_shipped_refused",
+    "Shipped classes, models and Patterns that the API server has refused and that are tried again.",
+    registry=REGISTRY,
+)
 CERTIFICATE_EXPIRES: Final = Gauge(
     "intops_operator_certificate_expiry_timestamp_seconds",
     "When the admission certificate ends.",

@@ -4,14 +4,14 @@ The leader's workers call `Reconciler.look` with keys from the queue. Failures n
 running worker: without a new plan the last good one stays in its ConfigMap.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from intops_api.conditions import ConditionType, Reason
 from intops_api.flow import FlowSpec
-from intops_api.plan import FlowPlan
+from intops_api.plan import FlowPlan, PlanBlobs
 from intops_core.findings import Finding
 from intops_core.resources import Ref, Resource
 from intops_operator.applying import Applied, apply_children, tell_pods
@@ -108,6 +108,10 @@ class Reconciler:
         state = self._flows.get(flow)
         return state is not None and state.settled
 
+    async def begin(self, namespaces: Sequence[str]) -> None:
+        """Learn at the start of a term what was written before it."""
+        await self._standings.read(namespaces)
+
     async def look(self, ref: Ref) -> None:
         """Bring one object to what it should be.
 
@@ -160,8 +164,10 @@ class Reconciler:
                 worker, state.applied, self._tools.cache, self._tools.cluster
             )
             if not problems:
-                # The plan is in its ConfigMap now; a thousand copies here would serve nobody.
+                # The plan is in its ConfigMap now; a thousand copies here would serve nobody. Classes are shared.
                 state.plan_data = b""
+                kept = PlanBlobs(classes=state.plan.blobs.classes)
+                state.plan = state.plan.model_copy(update={"blobs": kept})
         if state.plan is not None and may_apply and not problems:
             await tell_pods(ref, state.plan.hash, self._tools.cache, self._tools.cluster)
         if not deleting:

@@ -4,17 +4,17 @@ The reconciler hands over what each judged Flow tells of what it uses (`hear`), 
 (`look`). All of it is kept by Flow and as little as possible: there may be ten thousand.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from intops_api.connector import ConnectorSpec
 from intops_api.connector_class import ClassLimits, ConnectorClassSpec
-from intops_api.flow import FlowSpec
+from intops_api.kinds import BY_NAME
 from intops_core.findings import SCHEMA, Finding
 from intops_core.resources import Ref, Resource
-from intops_operator.cache import Cache
+from intops_operator.cache import Cache, ref_of
 from intops_operator.core.about import (
     Seen,
     about_connector,
@@ -26,10 +26,13 @@ from intops_operator.core.facts import FlowFacts
 from intops_operator.core.judging import split_findings
 from intops_operator.core.standing import Standing, standing_status
 from intops_operator.core.verdict import Verdict
-from intops_operator.edges.cluster import Cluster
+from intops_operator.edges.cluster import Cluster, ClusterError
+from intops_operator.journal import Journal
 from intops_operator.planner import Planner, told_apart
 from intops_operator.statuswriter import StatusWriter
 from intops_operator.workqueue import WorkQueue
+
+journal = Journal("standings")
 
 USED_BY: Final = {
     "Connector": "Flow",
@@ -51,6 +54,7 @@ class _Told:
     """What one Flow tells of what it uses."""
 
     violates: bool = False
+    exceptions: int = 0
     systems: dict[str, Seen] = field(default_factory=dict)
     drift: Mapping[str, Verdict] | None = None
     """None without a report."""
@@ -82,6 +86,25 @@ class Standings:
         """The object, or something that it names, changed: judge it anew at the next look."""
         self._stale.add(ref)
 
+    async def read(self, namespaces: Sequence[str]) -> None:
+        """Learn the statuses as they are now, by pages: one question an object takes minutes for thousands.
+
+        What cannot be listed is asked for when it is looked at.
+
+        Args:
+            namespaces: Where to look; everywhere if empty.
+        """
+        for kind in USED_BY:
+            places: Sequence[str | None] = [None]
+            if namespaces and BY_NAME[kind].namespaced:
+                places = list(namespaces)
+            for place in places:
+                try:
+                    async for item in self._cluster.each(kind, place):
+                        self._writer.observe(ref_of(kind, item["metadata"]), item.get("status"))
+                except ClusterError as error:
+                    journal.warning("statuses not listed", kind=kind, error=error.message)
+
     # --- what Flows tell --------------------------------------------------------------
 
     def hear(self, flow: Ref, facts: FlowFacts) -> None:
@@ -93,6 +116,7 @@ class Standings:
         seen = {name: about_connector(facts, name) for name in names}
         told = _Told(
             violates=any(finding.rule != SCHEMA for finding in own),
+            exceptions=len(facts.spec.exceptions) if facts.spec is not None else 0,
             systems={name: one for name, one in seen.items() if one is not None},
             drift=about_mappings(facts),
         )
@@ -100,7 +124,8 @@ class Standings:
         if first or (told.drift is None) != (before.drift is None):
             self._wake(ref for ref in self._cache.graph.uses(flow))
             return
-        if told.violates != before.violates and facts.spec is not None:
+        counted = (told.violates, told.exceptions) != (before.violates, before.exceptions)
+        if counted and facts.spec is not None:
             self._wake([Ref("Pattern", "", facts.spec.pattern)])
         self._wake(_differing("Connector", flow.namespace, told.systems, before.systems))
         self._wake(_differing("Mapping", flow.namespace, told.drift or {}, before.drift or {}))
@@ -154,8 +179,8 @@ class Standings:
             findings=findings,
             users=len(users),
             others={k: len(self._cache.users(ref, k)) for k in ALSO_USED_BY.get(ref.kind, ())},
-            violations=sum(user in self._told and self._told[user].violates for user in users),
-            exceptions=self._exceptions(ref, users),
+            violations=sum(self._told[user].violates for user in users if user in self._told),
+            exceptions=sum(self._told[user].exceptions for user in users if user in self._told),
             system=self._system(ref, users),
             drift=self._drift(ref, users),
             class_limits=self._class_limits(resource),
@@ -178,13 +203,6 @@ class Standings:
                     raise
             self._found[ref] = tuple(told_apart(f, self._cache) for f in found)
         return self._found[ref]
-
-    def _exceptions(self, ref: Ref, users: list[Ref]) -> int:
-        if ref.kind != "Pattern":
-            return 0
-        found = (self._cache.resource(user) for user in users)
-        specs = (flow.spec for flow in found if flow is not None)
-        return sum(len(spec.exceptions) for spec in specs if isinstance(spec, FlowSpec))
 
     def _system(self, ref: Ref, users: list[Ref]) -> Seen | None:
         if ref.kind != "Connector":

@@ -5,9 +5,12 @@ The reconciler hands over what a status should be; the leader runs the loop.
 
 import asyncio
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from intops_api import names
 from intops_api.conditions import Condition
@@ -22,6 +25,7 @@ journal = Journal("status")
 
 StatusDict = Mapping[str, Any]
 RETRY_S = 5.0
+MOST_EVENTS = 500  # that wait; when all change at once, nobody reads them one by one, and statuses say the same
 
 
 class StatusWriter:
@@ -46,7 +50,8 @@ class StatusWriter:
         self._clock = clock
         self._bucket = Bucket(rate, burst, clock())
         self._interval_s = counters_interval_s
-        self._written: dict[Ref, StatusDict] = {}
+        self._written: dict[Ref, bytes] = {}
+        """Packed: there may be ten thousand, and each is read once in a while."""
         self._written_at: dict[Ref, float] = {}
         self._in_doubt: set[Ref] = set()
         self._wanted: dict[Ref, StatusDict] = {}
@@ -60,11 +65,11 @@ class StatusWriter:
 
     def observe(self, ref: Ref, status: StatusDict | None) -> None:
         """Note what the API server has, before the first write of this leader."""
-        self._written.setdefault(ref, status or {})
+        self._written.setdefault(ref, _packed(status or {}))
 
     def written(self, ref: Ref) -> StatusDict:
         """The status as it was written or observed last."""
-        return self._written.get(ref, {})
+        return _unpacked(self._written.get(ref, b""))
 
     def previous(self, ref: Ref) -> dict[str, Condition]:
         """Its conditions by type; ones that cannot be read are as good as none."""
@@ -91,7 +96,7 @@ class StatusWriter:
         verdict = decide(
             # While a write is under way, or where none was answered, nobody knows what there is: what was
             # written before is not kept, or what is wanted again now would be taken for there.
-            None if ref in self._in_doubt else self._written.get(ref),
+            None if ref in self._in_doubt else self.written(ref),
             status,
             since_write_s=None if at is None else self._clock() - at,
             counters_interval_s=self._interval_s,
@@ -174,18 +179,19 @@ class StatusWriter:
                 self._again(ref, RETRY_S)
             return
         self._in_doubt.discard(ref)
-        uid = str(answer["metadata"].get("uid", ""))
-        before = self._written.get(ref, {})
-        event = happening(ref, uid, before, status, self._now(), self._instance)
-        if event is not None:
-            # Of several changes the last one is told: it is the one that still holds.
-            self._events[ref] = event
-        self._written[ref] = status
+        self._note_event(ref, str(answer["metadata"].get("uid", "")), status)
+        self._written[ref] = _packed(status)
         self._written_at[ref] = self._clock()
         metrics.STATUS_WRITES.labels(ref.kind, cause.value).inc()
         newer = self._wanted.get(ref)
         if newer is not None:
             self.want(ref, newer)
+
+    def _note_event(self, ref: Ref, uid: str, status: StatusDict) -> None:
+        event = happening(ref, uid, self.written(ref), status, self._now(), self._instance)
+        # Of several changes of one object the last is told: it is the one that still holds.
+        if event is not None and (ref in self._events or len(self._events) < MOST_EVENTS):
+            self._events[ref] = event
 
     async def _tell(self, event: Manifest) -> None:
         """Write one Event; the status says the same, so one that is refused is not tried again."""
@@ -197,3 +203,12 @@ class StatusWriter:
                 "event not written", kind=regarding["kind"], namespace=event["metadata"]["namespace"],
                 name=regarding["name"], error=error.message,
             )  # fmt: skip
+
+
+def _packed(status: StatusDict) -> bytes:
+    return zlib.compress(orjson.dumps(status), 1)
+
+
+def _unpacked(data: bytes) -> StatusDict:
+    found: StatusDict = orjson.loads(zlib.decompress(data)) if data else {}
+    return found

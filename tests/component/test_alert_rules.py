@@ -48,6 +48,12 @@ def ready(reason: str, values: str = "1x30", status: str = "False") -> dict[str,
     return {condition("Ready", status, reason): values}
 
 
+def other_leader(reason: str, values: str, status: str = "False") -> dict[str, str]:
+    """What the next operator shows of Ready."""
+    ((series, text),) = ready(reason, values, status).items()
+    return {series.replace("operator-0", "operator-1"): text}
+
+
 def late(age_minutes: int, **more: str) -> dict[str, str]:
     """A message that came so many minutes before minute 20, to a Flow that promises a minute."""
     return {
@@ -70,6 +76,10 @@ def recovered(values: str) -> dict[str, str]:
     return {f'intops_poll_recovered_total{{{WORKER},source="prometheus"}}': values}
 
 
+def shipped_refused(values: str) -> dict[str, str]:
+    return {f"intops_operator_shipped_refused{{{OPERATOR}}}": values}
+
+
 REVIEWS = "intops_operator_admission_reviews_total"
 RECONCILES = "intops_operator_reconciles_total"
 EXPIRES = f"intops_operator_certificate_expiry_timestamp_seconds{{{OPERATOR}}}"
@@ -86,6 +96,14 @@ CASES = (
     Case(
         "IntopsFlowNotReady", "an outage whose reason changes",
         {**ready("DestinationDown", "1x15 _x20"), **ready("AuthDenied", "_x15 1x20")}, True,
+    ),
+    Case(
+        "IntopsFlowNotReady", "an outage during which another operator takes over",
+        {**ready("DestinationDown", "1x14 _x20"), **other_leader("DestinationDown", "_x16 1x20")}, True,
+    ),
+    Case(
+        "IntopsFlowNotReady", "an outage that ends while another operator takes over",
+        {**ready("DestinationDown", "1x12 _x20"), **other_leader("Healthy", "_x14 1x20", "True")}, False,
     ),
     Case("IntopsMessagesLate", "a message that waits for ten minutes", late(10), True),
     Case("IntopsMessagesLate", "a message that came now", late(0), False),
@@ -169,6 +187,10 @@ CASES = (
         counted(REVIEWS, "0+1x30", kind="Flow", verdict="failed"), True,
     ),
     Case(
+        "IntopsAdmissionFailing", "failures that are eight minutes apart",
+        counted(REVIEWS, "0x7 1x7 2x7 3x7 4x7", kind="Flow", verdict="failed"), True, at=35,
+    ),
+    Case(
         "IntopsAdmissionFailing", "objects that are refused for what they are",
         counted(REVIEWS, "0+9x30", kind="Flow", verdict="refused"), False,
     ),
@@ -176,6 +198,8 @@ CASES = (
         "IntopsAdmissionFailing", "one failure while it starts",
         counted(REVIEWS, "0 1x30", kind="Flow", verdict="failed"), False, at=11,
     ),
+    Case("IntopsCatalogueRefused", "a shipped class that is refused", shipped_refused("2x40"), True, at=30),
+    Case("IntopsCatalogueRefused", "all applied after a while", shipped_refused("2x5 0x40"), False, at=30),
     Case("IntopsAdmissionCertificateEnds", "13 days left", {EXPIRES: f"{13 * DAY}x90"}, True, at=80),
     Case("IntopsAdmissionCertificateEnds", "20 days left", {EXPIRES: f"{20 * DAY}x90"}, False, at=80),
     Case("IntopsAdmissionCertificateEnds", "admission is off", {EXPIRES: "0x90"}, False, at=80),

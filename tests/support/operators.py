@@ -15,7 +15,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,9 +170,14 @@ class OperatorProcess:
 
 @contextmanager
 def operator(
-    plane: ControlPlane, folder: Path, name: str, *flags: str, kubeconfig: Path | None = None
+    plane: ControlPlane,
+    folder: Path,
+    name: str,
+    *flags: str,
+    kubeconfig: Path | None = None,
+    times: Sequence[str] = QUICK,
 ) -> Iterator[OperatorProcess]:
-    """Run a replica until the block ends; it is ready when the block begins."""
+    """Run a replica until the block ends; it is ready when the block begins. Without `times`: with the defaults."""
     log, ports = folder / f"{name}.log", folder / f"{name}.ports"
     ports.unlink(missing_ok=True)
     command = [
@@ -181,7 +186,7 @@ def operator(
         f"--identity={name}", "--admission-host=127.0.0.1", "--admission-port=0",
         "--health-host=127.0.0.1", "--health-port=0", f"--ports-file={ports}",
         "--certificate-hosts=127.0.0.1", "--webhook-configuration=intops",
-        "--worker-image=example.com/intops-worker:test", *QUICK, *flags,
+        "--worker-image=example.com/intops-worker:test", *times, *flags,
     ]  # fmt: skip
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=dict(os.environ))

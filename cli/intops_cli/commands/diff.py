@@ -13,7 +13,7 @@ from intops_cli.live_state import read_live
 from intops_cli.output import Table, render, say, show
 from intops_cli.project import Overlay, lay_over, shipped_resources
 from intops_cli.whereabouts import cluster_of
-from intops_core.acceptance import acceptances, stops
+from intops_core.acceptance import order_of, stops
 from intops_core.differences import ObjectChange, object_changes
 from intops_core.findings import Ref
 from intops_core.impact import impact
@@ -75,12 +75,12 @@ def run(given: argparse.Namespace) -> int:
         compared.before, compared.after, compared.refs, secrets=compared.secrets
     )
     found = impact(compared.before, compared.after)
-    told = acceptances(compared.before, compared.after, found)
+    order = order_of(compared.before, compared.after, found)
     hashes = given.against is None
     if given.output in ("json", "yaml"):
         wire = {
             "objects": [_wire(one) for one in changes],
-            "impact": impact_wire(found, told, hashes=hashes),
+            "impact": impact_wire(found, order, hashes=hashes),
         }
         show(wire, Table([], []), given.output)
     elif not changes:
@@ -89,8 +89,8 @@ def run(given: argparse.Namespace) -> int:
         wide = given.output == "wide"
         print(render(_table(changes, wide=wide).cut(wide=wide)))
         print()
-        print(impact_page(found, told, wide=wide, hashes=hashes))
-    return REFUSED if stops(found, told) else OK
+        print(impact_page(found, order, wide=wide, hashes=hashes))
+    return REFUSED if stops(found, order) else OK
 
 
 def _with_folder(given: argparse.Namespace) -> _Compared:

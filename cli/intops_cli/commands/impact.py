@@ -8,7 +8,7 @@ from intops_cli.exits import OK, REFUSED, USAGE
 from intops_cli.impact_text import impact_page, impact_wire
 from intops_cli.output import Table, say, show
 from intops_cli.project import lay_over, open_project
-from intops_core.acceptance import acceptances, stops
+from intops_core.acceptance import order_of, stops
 from intops_core.findings import Ref
 from intops_core.impact import impact
 
@@ -76,12 +76,12 @@ def run(given: argparse.Namespace) -> int:
             return USAGE
         after.remove(ref)
     found = impact(before, after)
-    told = acceptances(before, after, found)
+    order = order_of(before, after, found)
     if given.output in ("json", "yaml"):
-        show(impact_wire(found, told), Table([], []), given.output)
+        show(impact_wire(found, order), Table([], []), given.output)
     else:
-        print(impact_page(found, told, wide=given.output == "wide"))
-    return REFUSED if stops(found, told) else OK
+        print(impact_page(found, order, wide=given.output == "wide"))
+    return REFUSED if stops(found, order) else OK
 
 
 def _named(text: str, namespace: str) -> Ref | None:

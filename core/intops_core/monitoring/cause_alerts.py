@@ -7,6 +7,7 @@ from typing import Final
 
 from intops_api.report import FILLING_FROM
 from intops_core.monitoring.alert import Alert, AlertGroup
+from intops_core.monitoring.conditions import flow_condition
 from intops_core.monitoring.flow_alerts import READY_NOW, SEE_THE_FLOW, THE_FLOW, WORKER
 
 CAUSE_ALERTS: Final = AlertGroup(
@@ -16,8 +17,7 @@ CAUSE_ALERTS: Final = AlertGroup(
         Alert(
             name="IntopsCredentialRefused",
             severity="warning",
-            expression="max by (namespace, flow) (intops_operator_flow_condition"
-            '{type="CredentialsValid", status="False"}) > 0',
+            expression=flow_condition('type="CredentialsValid", status="False"'),
             holds_for="2m",
             summary=f"A credential of {THE_FLOW} is missing or refused",
             description=f"A system of {THE_FLOW} does not accept the credential that it is given, or the Secret is "
@@ -46,8 +46,9 @@ CAUSE_ALERTS: Final = AlertGroup(
         Alert(
             name="IntopsWorkerSilent",
             severity="warning",
-            expression="max by (namespace, flow) (intops_operator_flow_condition"
-            '{type="Ready", status="False", reason=~"NoReport|WorkerUnavailable|QuotaExceeded"}) > 0',
+            expression=flow_condition(
+                'type="Ready", status="False", reason=~"NoReport|WorkerUnavailable|QuotaExceeded"'
+            ),
             holds_for="2m",
             summary=f"No worker of {THE_FLOW} reports",
             description=f"The worker of {THE_FLOW} does not run, or runs and does not answer the operator "

@@ -6,6 +6,7 @@ Store counters are the same in every replica that shares a database, so replicas
 from typing import Final
 
 from intops_core.monitoring.alert import Alert, AlertGroup
+from intops_core.monitoring.conditions import flow_condition
 
 NOT_AN_OUTAGE: Final = ("BacklogLate", "ReviewOverdue", "Suspended")
 """Reasons for which a Flow is not Ready and IntopsFlowNotReady keeps still: two have an alert of their own,
@@ -32,8 +33,9 @@ FLOW_ALERTS: Final = AlertGroup(
         Alert(
             name="IntopsFlowNotReady",
             severity="critical",
-            expression="max by (namespace, flow) (intops_operator_flow_condition"
-            f'{{type="Ready", status!="True", reason!~"{"|".join(NOT_AN_OUTAGE)}"}}) > 0',
+            expression=flow_condition(
+                f'type="Ready", status!="True", reason!~"{"|".join(NOT_AN_OUTAGE)}"'
+            ),
             holds_for="5m",
             summary=f"{THE_FLOW} is not Ready",
             description=f"Messages of {THE_FLOW} have not arrived as promised for five minutes "

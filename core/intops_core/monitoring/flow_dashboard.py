@@ -262,8 +262,10 @@ FLOW: Final = Dashboard(
     title="intops: one Flow",
     says="What came to a Flow, what became of it, and what its systems do.",
     variables=(
-        Variable("namespace", "namespace", "intops_messages", many=False),
-        Variable("flow", "flow", 'intops_messages{namespace="$namespace"}', many=False),
+        Variable("namespace", "namespace", "intops_operator_flow_condition", many=False),
+        Variable(
+            "flow", "flow", 'intops_operator_flow_condition{namespace="$namespace"}', many=False
+        ),
     ),
     rows=(_NOW, _BECAME, _SYSTEMS, _PAYLOADS),
 )

@@ -8,6 +8,7 @@ _DAY_S: Final = 86_400
 CERTIFICATE_LEFT_S: Final = 14 * _DAY_S
 # Half of the 30 days before its end at which the leader renews it: by then it has failed for two weeks.
 
+_FAILED: Final = 'intops_operator_admission_reviews_total{verdict="failed"}'
 _PODS: Final = "kubectl -n NAMESPACE get pods -l app.kubernetes.io/name=intops-operator"
 _LOGS: Final = "kubectl -n NAMESPACE logs -l app.kubernetes.io/name=intops-operator --tail 200"
 
@@ -50,12 +51,12 @@ OPERATOR_ALERTS: Final = AlertGroup(
         Alert(
             name="IntopsAdmissionFailing",
             severity="critical",
-            expression="sum by (namespace)"
-            ' (rate(intops_operator_admission_reviews_total{verdict="failed"}[5m])) > 0',
-            holds_for="10m",
+            expression=f"sum by (namespace) (increase({_FAILED}[10m])) > 0"
+            f" and sum by (namespace) (increase({_FAILED}[10m] offset 10m)) > 0",
+            holds_for="5m",
             summary="The operator cannot judge what is applied",
-            description="For ten minutes, objects have been refused because the operator could not judge them, not "
-            "because they are wrong.",
+            description="Again and again in the last quarter of an hour, objects were refused because the operator "
+            "could not judge them, not because they are wrong.",
             means="Objects are judged within a deadline, by what the operator has read from the cluster. It is still "
             "starting, takes too long, or trips over a defect; in each case the object is refused, with a "
             "sentence that says so.",
@@ -128,6 +129,31 @@ OPERATOR_ALERTS: Final = AlertGroup(
                 (
                     "`reconcile failed` with the name of an error is a defect: report it with the log. It concerns "
                     "that one object."
+                ),
+            ),
+        ),
+        Alert(
+            name="IntopsCatalogueRefused",
+            severity="warning",
+            expression="max by (namespace) (intops_operator_shipped_refused) > 0",
+            holds_for="15m",
+            summary="Shipped classes, models or Patterns are not applied",
+            description="{{ $value }} objects that this version of intops ships are refused by the API server; what "
+            "stands in the cluster is older.",
+            means="The leader applies what its image ships and is refused, mostly because a live Flow would lose its "
+            "plan by it. It tries again once a minute.",
+            noticed="Flows go on with the older objects. What is new in this version is missing, and a class may not "
+            "fit a model that was applied.",
+            look=(_LOGS, "kubectl get flows --all-namespaces"),
+            act=(
+                "The log has each refusal once, with the Flows that it would break, and the hash that accepts it.",
+                (
+                    "Change what the refusal names, or accept it: `kubectl annotate KIND NAME "
+                    "intops.io/accept-impact=HASH`. The leader goes on within a minute."
+                ),
+                (
+                    "Who keeps these objects in Git sets `catalog.manage: false`; then the leader applies none of "
+                    "them."
                 ),
             ),
         ),

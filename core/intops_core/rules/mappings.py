@@ -6,8 +6,6 @@ ConnectorClass or a Pattern.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from intops_api.common import FieldSchema
@@ -17,6 +15,7 @@ from intops_core.findings import Breach
 from intops_core.mapping import CompiledMapping, MappingError, compile_mapping
 from intops_core.mapping_checks import MappingProblem, check_mapping, contradictions
 from intops_core.mapping_examples import run_examples
+from intops_core.memo import Memo
 from intops_core.typed import Record
 
 # 20: "Copies the field over." says nothing and has 22; shorter texts never say more.
@@ -31,18 +30,9 @@ _EMPTY_WORDS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Keyed:
-    """Facts that are equal where their key is: what has been judged once is not judged again."""
-
-    key: str
-    facts: MappingFacts
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Keyed) and other.key == self.key
+# Mappings of a few thousand Flows, with those of the shipped classes.
+_JUDGED: Final = Memo[tuple[MappingProblem, ...]](4096)
+_RUN: Final = Memo[tuple[Breach, ...]](4096)
 
 
 def goes_through_a_model(facts: MappingFacts) -> Iterator[Breach]:
@@ -121,17 +111,14 @@ def compiles_and_fits(facts: MappingFacts) -> Iterator[Breach]:
 
 def keeps_its_examples(facts: MappingFacts) -> tuple[Breach, ...]:
     """The examples of a Mapping that is otherwise sound: what differs, each with its place."""
-    return _example_breaches(_Keyed(facts.key, facts))
+    return _RUN.get(facts.key, lambda: _example_breaches(facts))
 
 
 def _problems(facts: MappingFacts) -> tuple[MappingProblem, ...]:
-    return _checked(_Keyed(facts.key, facts))
+    return _JUDGED.get(facts.key, lambda: _checked(facts))
 
 
-# 1024: Mappings of a few hundred Flows, with those of the shipped classes.
-@lru_cache(maxsize=1024)
-def _checked(keyed: _Keyed) -> tuple[MappingProblem, ...]:
-    facts = keyed.facts
+def _checked(facts: MappingFacts) -> tuple[MappingProblem, ...]:
     if facts.source is None or facts.target is None:
         return tuple(contradictions(facts.body, at=facts.at))
     problems = check_mapping(
@@ -151,12 +138,10 @@ def _checked(keyed: _Keyed) -> tuple[MappingProblem, ...]:
     return tuple(problems)
 
 
-@lru_cache(maxsize=1024)
-def _example_breaches(keyed: _Keyed) -> tuple[Breach, ...]:
-    facts = keyed.facts
+def _example_breaches(facts: MappingFacts) -> tuple[Breach, ...]:
     if facts.source is None or facts.target is None or not facts.body.examples:
         return ()
-    if any(not _is_about_required(problem, facts) for problem in _checked(keyed)):
+    if any(not _is_about_required(problem, facts) for problem in _problems(facts)):
         return ()  # they would only repeat in other words what is wrong in the rules
     compiled = _compiled(facts, facts.target)
     return tuple(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from intops_api import names
+from intops_operator import metrics
 from intops_operator.edges.cluster import Cluster, ClusterError
 from intops_operator.journal import Journal
 
@@ -49,6 +50,7 @@ async def apply_catalogue(cluster: Cluster, manifests: Iterable[Mapping[str, Any
                     name=manifest["metadata"]["name"],
                     error=error.message,
                 )
+        metrics.SHIPPED_REFUSED.set(len(refused))
         wait_s = RETRY_S if len(refused) < len(left) else min(2 * wait_s, LONGEST_RETRY_S)
         left = refused
         if left:

@@ -10,7 +10,7 @@ import pytest
 
 from intops_cli.__main__ import main
 from intops_cli.project import lay_over, shipped_resources
-from intops_core.acceptance import acceptances
+from intops_core.acceptance import order_of
 from intops_core.impact import impact
 from support.conformance import EXAMPLE, REPOSITORY
 
@@ -129,19 +129,19 @@ ANOTHER_OBJECT = (
 )
 
 
-def test_what_is_sound_together_and_refused_by_itself_is_told(
+def test_a_change_that_no_order_can_apply_stops_the_pipeline_though_it_is_sound_as_a_whole(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Admission sees one object at a time, so the order matters; a pipeline goes on."""
+    """Admission sees one object at a time: class and Mapping are each refused without the other."""
     old = with_the_estate(tmp_path / "old")
     mapping = ("more.yaml", "{class: inventory, object: item}", "{class: inventory, object: part}")
     new = with_the_estate(tmp_path / "new", *ANOTHER_OBJECT, mapping)
 
-    assert ran("diff", new, "--against", old) == 0
+    assert ran("diff", new, "--against", old) == 1
 
     told = capsys.readouterr().out
     assert (
-        "ConnectorClass/inventory: applied before anything else it is refused, because it breaks 1 Flow."
+        "ConnectorClass/inventory: refused, because it breaks 1 Flow, whatever of this change is applied first"
         in told
     )
     assert "of which none would break" in told
@@ -156,7 +156,7 @@ def test_a_break_that_an_annotation_accepts_lets_the_pipeline_go_on(
     sides = [shipped_resources(), shipped_resources()]
     for side, place in zip(sides, (old, new), strict=True):
         lay_over(place, side, namespace="default")
-    (each,) = acceptances(*sides, impact(*sides))
+    (each,) = order_of(*sides, impact(*sides)).acceptances
 
     def annotated(name: str, value: str) -> Path:
         meta = f'{{name: inventory, annotations: {{intops.io/accept-impact: "{value}"}}}}'

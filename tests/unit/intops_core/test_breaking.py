@@ -70,8 +70,7 @@ def test_flows_without_time_are_counted_and_accepted_with_the_rest() -> None:
     """The hash does not depend on how far the time went, so an acceptance holds at the next try."""
     one, none, whole = broken(judged=1), broken(judged=0), broken()
 
-    # Of the first it is not known yet whether it uses the edition.
-    assert (len(one.flows), one.unjudged) == (1, 2)
+    assert (len(one.flows), one.unjudged) == (1, 1)
     assert (none.flows, none.unjudged) == ((), 2)
     assert one.hash == none.hash
     assert one.hash == whole.hash  # all of them break
@@ -102,8 +101,10 @@ def test_a_change_that_breaks_an_edition_in_use_refuses_although_every_flow_keep
     def another_identity(spec: Raw) -> None:
         spec["versions"][0]["identity"] = ["identityKey"]
 
-    found = broken(after=two_flows(("CanonicalModel", "event", another_identity)))
+    changed = two_flows(("CanonicalModel", "event", another_identity))
+    found, hasty = broken(after=changed), broken(after=changed, judged=1)
 
+    assert hasty.refusing == found.refusing  # one Flow that uses the edition is enough
     assert found.flows == ()
     assert [one.path for one in found.refusing] == ["spec.versions[0].identity"]
     assert found.hash != broken(after=two_flows(), flows=1).hash
