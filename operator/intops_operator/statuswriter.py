@@ -25,6 +25,7 @@ journal = Journal("status")
 
 StatusDict = Mapping[str, Any]
 RETRY_S = 5.0
+MOST_EVENTS = 500  # that wait; when all change at once, nobody reads them one by one, and statuses say the same
 
 
 class StatusWriter:
@@ -178,18 +179,19 @@ class StatusWriter:
                 self._again(ref, RETRY_S)
             return
         self._in_doubt.discard(ref)
-        uid = str(answer["metadata"].get("uid", ""))
-        before = self.written(ref)
-        event = happening(ref, uid, before, status, self._now(), self._instance)
-        if event is not None:
-            # Of several changes the last one is told: it is the one that still holds.
-            self._events[ref] = event
+        self._note_event(ref, str(answer["metadata"].get("uid", "")), status)
         self._written[ref] = _packed(status)
         self._written_at[ref] = self._clock()
         metrics.STATUS_WRITES.labels(ref.kind, cause.value).inc()
         newer = self._wanted.get(ref)
         if newer is not None:
             self.want(ref, newer)
+
+    def _note_event(self, ref: Ref, uid: str, status: StatusDict) -> None:
+        event = happening(ref, uid, self.written(ref), status, self._now(), self._instance)
+        # Of several changes of one object the last is told: it is the one that still holds.
+        if event is not None and (ref in self._events or len(self._events) < MOST_EVENTS):
+            self._events[ref] = event
 
     async def _tell(self, event: Manifest) -> None:
         """Write one Event; the status says the same, so one that is refused is not tried again."""

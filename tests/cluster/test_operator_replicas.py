@@ -160,5 +160,12 @@ def test_the_rights_of_the_chart_suffice(api_server: ControlPlane, tmp_path: Pat
             lambda flow: flow.get("status", {}).get("configHash") is not None,
             f"flow/{FLOW}", "-n", "rights", what="its status",
         )  # fmt: skip
+        too_much = json.dumps({"spec": {"limits": {"concurrency": 99}}})
+        kubectl.run("patch", "connector/helpdesk", "-n", "rights", "--type=merge", "-p", too_much)
+        until(
+            lambda: [one["reason"] for one in kubectl.get("events", "-n", "rights")["items"]
+                     if one["involvedObject"]["kind"] == "Connector"] == ["InvalidSpec"],
+            "the Event of a Connector that is refused", explain=limited.tail,
+        )  # fmt: skip
         refused = [event for event in limited.events() if "forbidden" in json.dumps(event).lower()]
         assert refused == []
