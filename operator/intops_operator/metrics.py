@@ -84,3 +84,9 @@ CERTIFICATE_EXPIRES: Final = Gauge(
     "When the admission certificate ends.",
     registry=REGISTRY,
 )
+CERTIFICATE_PROBLEM: Final = Gauge(
+    "intops_operator_certificate_problem",
+    "1 while something is wrong with the admission certificate, or with the one that should replace it.",
+    ["reason"],
+    registry=REGISTRY,
+)

@@ -75,6 +75,12 @@ RECONCILES = "intops_operator_reconciles_total"
 EXPIRES = f"intops_operator_certificate_expiry_timestamp_seconds{{{OPERATOR}}}"
 DAY = 86_400
 
+
+def trouble(reason: str) -> str:
+    """A series of one problem of the admission certificate."""
+    return f'intops_operator_certificate_problem{{{OPERATOR},reason="{reason}"}}'
+
+
 CASES = (
     Case("IntopsFlowNotReady", "a Flow whose system is away", ready("DestinationDown"), True),
     Case("IntopsFlowNotReady", "an outage that has only begun", ready("DestinationDown"), False, at=4),
@@ -176,9 +182,22 @@ CASES = (
         "IntopsAdmissionFailing", "one failure while it starts",
         counted(REVIEWS, "0 1x30", kind="Flow", verdict="failed"), False, at=11,
     ),
-    Case("IntopsAdmissionCertificateEnds", "13 days left", {EXPIRES: f"{13 * DAY}x90"}, True, at=80),
-    Case("IntopsAdmissionCertificateEnds", "20 days left", {EXPIRES: f"{20 * DAY}x90"}, False, at=80),
+    Case(
+        "IntopsAdmissionCertificateEnds", "13 days left",
+        {EXPIRES: f"{13 * DAY}x90", trouble("EndsSoon"): "1x90"}, True, at=80,
+    ),
+    Case(
+        "IntopsAdmissionCertificateEnds", "it has ended",
+        {EXPIRES: "60x90", trouble("Expired"): "1x90"}, True, at=80,
+    ),
+    Case(
+        "IntopsAdmissionCertificateEnds", "issued for a day, half of it left",
+        {EXPIRES: f"{DAY // 2}x90", trouble("EndsSoon"): "0x90"}, False, at=80,
+    ),
     Case("IntopsAdmissionCertificateEnds", "admission is off", {EXPIRES: "0x90"}, False, at=80),
+    Case("IntopsAdmissionCertificateWrong", "another name", {trouble("WrongName"): "1x90"}, True),
+    Case("IntopsAdmissionCertificateWrong", "near its end", {trouble("EndsSoon"): "1x90"}, False),
+    Case("IntopsAdmissionCertificateWrong", "a sound one", {trouble("WrongName"): "0x90"}, False),
     Case(
         "IntopsOperatorFailing", "half of the reconciles fail",
         {**counted(RECONCILES, "0+5x40", kind="Flow", result="failed"),

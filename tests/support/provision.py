@@ -163,7 +163,7 @@ def _run(argv: list[str], *, given: str | None = None) -> None:
 def provide_binaries() -> None:
     """Build the Kubernetes, etcd and helm binaries that are missing; fetch kinds of other operators."""
     binaries.ensure()
-    foreign_kinds.monitoring_kinds()
+    foreign_kinds.fetch()
     print(f"Kubernetes {binaries.version()}: {binaries.directory()}")
 
 
