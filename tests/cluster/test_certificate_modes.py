@@ -129,15 +129,17 @@ def judged_all_the_time(node: OneNode) -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def with_own_secret(node: OneNode) -> tuple[OneNode, Authority]:
+def with_own_secret(node: OneNode, product_images: dict[str, str]) -> tuple[OneNode, Authority]:
     """The chart on a Secret that was there before, its ca.crt read by `helm install`."""
     authority = new_authority()
     node.kubectl.apply(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         secret(OWN, authority, HOST),
     )
-    product.install(
-        node, {"admission.certificateMode": "secret", "admission.certificateSecret": OWN}
+    product.upgrade(
+        node,
+        product_images,
+        {"admission.certificateMode": "secret", "admission.certificateSecret": OWN},
     )
     await_admission(node.kubectl)
     return node, authority
@@ -227,7 +229,7 @@ def test_a_certificate_of_a_wrong_name_is_told_and_not_shown(
 
 
 def test_cert_manager_takes_over_from_your_own_secret(
-    with_own_secret: tuple[OneNode, Authority],
+    with_own_secret: tuple[OneNode, Authority], product_images: dict[str, str]
 ) -> None:
     """What its controllers write is used as it is; the operator writes neither Secret nor configuration."""
     node, _ = with_own_secret
@@ -244,7 +246,7 @@ def test_cert_manager_takes_over_from_your_own_secret(
     )  # fmt: skip
     node.kubectl.apply(issued, field_manager="cert-manager-certificates-issuing")
 
-    product.install(node, {"admission.certificateMode": "certManager"})
+    product.upgrade(node, product_images, {"admission.certificateMode": "certManager"})
     injected(node, authority)
     await_admission(node.kubectl)
 
@@ -281,11 +283,13 @@ def injected(node: OneNode, authority: Authority) -> None:
     )  # fmt: skip
 
 
-def test_the_leader_takes_over_again(with_own_secret: tuple[OneNode, Authority]) -> None:
+def test_the_leader_takes_over_again(
+    with_own_secret: tuple[OneNode, Authority], product_images: dict[str, str]
+) -> None:
     """Back to the first mode: it makes a Secret of its own and puts its authority in."""
     node, _ = with_own_secret
 
-    product.install(node)
+    product.upgrade(node, product_images)
     await_admission(node.kubectl)
 
     assert refuses_what_is_wrong(node)
@@ -293,13 +297,15 @@ def test_the_leader_takes_over_again(with_own_secret: tuple[OneNode, Authority])
 
 
 def test_without_a_secret_the_chart_says_what_is_missing(
-    with_own_secret: tuple[OneNode, Authority],
+    with_own_secret: tuple[OneNode, Authority], product_images: dict[str, str]
 ) -> None:
     """Before anything is changed, and with what to write."""
     node, _ = with_own_secret
 
     with pytest.raises(HarnessError, match=r"no Secret nowhere with a key ca\.crt can be seen"):
-        product.install(
-            node, {"admission.certificateMode": "secret", "admission.certificateSecret": "nowhere"}
+        product.upgrade(
+            node,
+            product_images,
+            {"admission.certificateMode": "secret", "admission.certificateSecret": "nowhere"},
         )
     assert refuses_what_is_wrong(node)

@@ -167,21 +167,30 @@ def test_the_example_of_argo_cd_names_what_there_is() -> None:
 WAVE = "argocd.argoproj.io/sync-wave"
 
 
-@pytest.fixture
-def flux_space(
-    plane: ControlPlane, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[tuple[Path, gitops.GitFolder]]:
-    """Flux's controllers in namespace `flux-system`, and a repository with nothing in it."""
+@pytest.fixture(scope="module")
+def controllers(
+    plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Path]:
+    """Flux's controllers in namespace `flux-system`; the folder of their logs."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         gitops.ensure()
     plane.kubectl.apply(namespace("flux-system"))
+    folder = tmp_path_factory.mktemp("flux")
+    with gitops.flux(plane, folder, "flux-system"):
+        yield folder
+
+
+@pytest.fixture
+def flux_space(
+    plane: ControlPlane, controllers: Path, tmp_path: Path
+) -> Iterator[tuple[Path, gitops.GitFolder]]:
+    """The folder of Flux's logs, and a repository with nothing in it. What Flux applied goes with its objects."""
     repository = gitops.GitFolder(tmp_path / "repository")
-    controllers = tmp_path / "flux"
-    controllers.mkdir()
     try:
-        with gitops.flux(plane, controllers, "flux-system"):
-            yield controllers, repository
+        yield controllers, repository
+        for one in ("kustomization/itsm", "gitrepository/itsm"):
+            plane.kubectl.run("delete", one, "-n", "flux-system", "--timeout=60s")
     finally:
         repository.stop()
 
