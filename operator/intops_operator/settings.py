@@ -88,7 +88,8 @@ class Settings:
     certificate_secret: str
     """`--certificate-secret`: Secret that the leader keeps its certificates in (mode selfSigned)."""
     certificate_hosts: tuple[str, ...]
-    """`--certificate-hosts`: comma-separated DNS names and addresses of the admission Service."""
+    """`--certificate-hosts`: comma-separated DNS names and addresses of the admission Service; a certificate from files
+    has to cover all of them, else that is told and it replaces none that does."""
     webhook_configuration: str | None
     """`--webhook-configuration`: ValidatingWebhookConfiguration into which the leader puts its CA."""
     catalog_manage: bool
@@ -164,7 +165,7 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("certificate-mode", "selfSigned", text="selfSigned, files or off")
     flag("certificate-dir", None, text="directory with tls.crt and tls.key")
     flag("certificate-secret", "intops-admission-tls", text="Secret of the certificates")
-    flag("certificate-hosts", "", _list, "names and addresses of the admission Service")
+    flag("certificate-hosts", "", _list, "names of the admission Service, all in its certificate")
     flag("webhook-configuration", None, text="ValidatingWebhookConfiguration that gets the CA")
     flag("catalog-manage", "true", _boolean, "apply the shipped classes, models and patterns")
     flag("log-level", "info", text="debug, info, warning or error")

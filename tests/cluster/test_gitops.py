@@ -31,7 +31,8 @@ TREE = Path(__file__).resolve().parents[2]
 PLAIN = TREE / "helm" / "plain"
 KINDS = "flows,mappings,connectors"
 APPLIED = ("connectors.yaml", "mappings.yaml", "flow.yaml")
-LASTS_S = 90.0
+LASTS_S = 120.0
+"""Flux looks at the health of what it applied for at least 30 s before it says that it is not well."""
 
 
 def versions(plane: ControlPlane, space: str) -> dict[str, str]:
@@ -205,7 +206,7 @@ def of_flux(file: str, space: str, url: str, **spec: Any) -> list[dict[str, Any]
             one["spec"] |= {
                 "targetNamespace": space,
                 "retryInterval": "2s",
-                "timeout": "8s",
+                "timeout": "30s",
                 **spec,
             }
     return documents

@@ -124,6 +124,15 @@ async def test_a_replica_that_starts_with_a_wrong_name_is_not_ready(endpoint: En
     assert f"not for {HOST}" in sentence
 
 
+def test_a_replica_waits_for_no_name_that_the_leader_has_yet_to_add() -> None:
+    """In an upgrade that changes the names, the leader is an older replica, which stays until this one is ready."""
+    shown = Presented((HOST,), made_here=True)
+    shown.offer(WRONG)
+
+    assert shown.missing() == []
+    assert told("WrongName") == 1.0
+
+
 async def test_the_end_of_a_certificate_is_told_before_and_after(endpoint: Endpoint) -> None:
     """Both are metrics of their own."""
     endpoint.offer(HOST, ends=datetime.now(UTC) + DAY)

@@ -49,9 +49,10 @@ class Presented:
         """What has kept the endpoint from answering since the process began, in words.
 
         A certificate that went bad later takes no replica out of service: an API server that is shown it says
-        what is wrong, one that finds nobody does not.
+        what is wrong, one that finds nobody does not. What the leader makes it also mends, and the leader may be
+        a replica that waits for this one to be ready.
         """
-        if self._was_sound:
+        if self._was_sound or (self._made_here and self.is_there):
             return []
         return list(self._told) or ["The admission endpoint has no certificate yet."]
 
