@@ -88,8 +88,8 @@ class Settings:
     certificate_secret: str
     """`--certificate-secret`: Secret that the leader keeps its certificates in (mode selfSigned)."""
     certificate_hosts: tuple[str, ...]
-    """`--certificate-hosts`: comma-separated DNS names and addresses of the admission Service; a certificate from files
-    has to cover all of them, else that is told and it replaces none that does."""
+    """`--certificate-hosts`: comma-separated DNS names and addresses of the admission Service; a certificate
+    from files has to cover all of them, else that is told and it replaces none that does."""
     webhook_configuration: str | None
     """`--webhook-configuration`: ValidatingWebhookConfiguration into which the leader puts its CA."""
     catalog_manage: bool
