@@ -112,3 +112,9 @@ ROLLOUT_HALTED: Final = Gauge(
     "1 while no further worker gets the new image, because a Flow is worse off with it.",
     registry=REGISTRY,
 )
+CERTIFICATE_PROBLEM: Final = Gauge(
+    "intops_operator_certificate_problem",
+    "1 while something is wrong with the admission certificate, or with the one that should replace it.",
+    ["reason"],
+    registry=REGISTRY,
+)

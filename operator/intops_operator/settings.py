@@ -98,7 +98,8 @@ class Settings:
     certificate_secret: str
     """`--certificate-secret`: Secret that the leader keeps its certificates in (mode selfSigned)."""
     certificate_hosts: tuple[str, ...]
-    """`--certificate-hosts`: comma-separated DNS names and addresses of the admission Service."""
+    """`--certificate-hosts`: comma-separated DNS names and addresses of the admission Service; a certificate
+    from files has to cover all of them, else that is told and it replaces none that does."""
     certificate_life_s: float
     """`--certificate-life`: how long a serving certificate is good; renewed at two thirds (90 days)."""
     authority_life_s: float
@@ -183,7 +184,7 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("certificate-mode", "selfSigned", text="selfSigned, files or off")
     flag("certificate-dir", None, text="directory with tls.crt and tls.key")
     flag("certificate-secret", "intops-admission-tls", text="Secret of the certificates")
-    flag("certificate-hosts", "", _list, "names and addresses of the admission Service")
+    flag("certificate-hosts", "", _list, "names of the admission Service, all in its certificate")
     flag("certificate-life", 90 * 86400.0, float, "seconds that a certificate is good")
     flag("authority-life", 3650 * 86400.0, float, "seconds that the CA of certificates is good")
     flag("webhook-configuration", None, text="ValidatingWebhookConfiguration that gets the CA")

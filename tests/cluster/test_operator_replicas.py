@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
-from support.cluster import binaries
+from support.chart import render
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until
 from support.operators import (
@@ -49,6 +47,9 @@ def leader_of(*replicas: OperatorProcess) -> OperatorProcess:
         return leading[0] if len(leading) == 1 else None
 
     return until(one, "one leader", explain=replicas[0].tail)
+
+
+ROLES = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 
 def has_worker(plane: ControlPlane, space: str) -> None:
@@ -124,24 +125,19 @@ def test_a_stopped_leader_writes_nothing_after_it_wakes_up(
         until(leader.leads, "the old leader to lead again", timeout_s=60, explain=leader.tail)
 
 
-def test_the_rights_of_the_chart_suffice(api_server: ControlPlane, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "watched", [(), ("rights-watched", NAMESPACE)], ids=["everywhere", "there only"]
+)
+def test_the_rights_of_the_chart_suffice(
+    watched: tuple[str, ...], api_server: ControlPlane, tmp_path: Path
+) -> None:
     """As the chart's service account, and as nobody more, the operator makes a whole worker."""
+    space = watched[0] if watched else "rights"
     install_kinds(api_server)
     kubectl = api_server.kubectl
-    kubectl.apply(namespace("rights"))
-    render = [
-        str(binaries.path("helm")), "template", "intops", str(Path(__file__).resolve().parents[2] / "helm/intops"),
-        "--namespace", NAMESPACE, "--kube-version", binaries.version(),
-        "--show-only", "templates/rbac.yaml",
-        "--show-only", "templates/admission.yaml",
-    ]  # fmt: skip
-    rendered = subprocess.run(render, check=True, capture_output=True, text=True).stdout
-    kept = [
-        doc
-        for doc in yaml.safe_load_all(rendered)
-        # Its Service has no endpoint here: with it the API server would refuse everything.
-        if doc and doc["kind"] != "ValidatingWebhookConfiguration"
-    ]
+    kubectl.apply(namespace(space))
+    rendered = render(watchNamespaces=list(watched), crds={"install": False})
+    kept = [doc for doc in rendered if doc["kind"] in {"ServiceAccount", "Secret", *ROLES}]
     kubectl.apply(*kept)
     account = next(doc for doc in kept if doc["kind"] == "ServiceAccount")["metadata"]["name"]
     secret = next(doc for doc in kept if doc["kind"] == "Secret")["metadata"]["name"]
@@ -153,12 +149,13 @@ def test_the_rights_of_the_chart_suffice(api_server: ControlPlane, tmp_path: Pat
         f"--lease-name={account}",
         f"--certificate-secret={secret}",
         f"--webhook-configuration={account}-{NAMESPACE}",
+        f"--watch-namespaces={','.join(watched)}",
     )
     with operator(api_server, tmp_path, "limited", *flags, kubeconfig=kubeconfig) as limited:
-        has_worker(api_server, "rights")
+        has_worker(api_server, space)
         kubectl.wait(
             lambda flow: flow.get("status", {}).get("configHash") is not None,
-            f"flow/{FLOW}", "-n", "rights", what="its status",
+            f"flow/{FLOW}", "-n", space, what="its status",
         )  # fmt: skip
         too_much = json.dumps({"spec": {"limits": {"concurrency": 99}}})
         kubectl.run("patch", "connector/helpdesk", "-n", "rights", "--type=merge", "-p", too_much)
@@ -169,3 +166,11 @@ def test_the_rights_of_the_chart_suffice(api_server: ControlPlane, tmp_path: Pat
         )  # fmt: skip
         refused = [event for event in limited.events() if "forbidden" in json.dumps(event).lower()]
         assert refused == []
+    may = kubectl.try_run(
+        "auth", "can-i", "patch", "deployments", "-n", "default",
+        "--as", f"system:serviceaccount:{NAMESPACE}:{account}",
+    )  # fmt: skip
+    assert may.stdout.strip() == ("no" if watched else "yes")
+    kubectl.run(
+        "delete", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": kept})
+    )

@@ -86,6 +86,12 @@ EXPIRES = f"intops_operator_certificate_expiry_timestamp_seconds{{{OPERATOR}}}"
 HALTED = f"intops_operator_rollout_halted{{{OPERATOR}}}"
 DAY = 86_400
 
+
+def trouble(reason: str) -> str:
+    """A series of one problem of the admission certificate."""
+    return f'intops_operator_certificate_problem{{{OPERATOR},reason="{reason}"}}'
+
+
 CASES = (
     Case("IntopsFlowNotReady", "a Flow whose system is away", ready("DestinationDown"), True),
     Case("IntopsFlowNotReady", "an outage that has only begun", ready("DestinationDown"), False, at=4),
@@ -201,9 +207,22 @@ CASES = (
     ),
     Case("IntopsCatalogueRefused", "a shipped class that is refused", shipped_refused("2x40"), True, at=30),
     Case("IntopsCatalogueRefused", "all applied after a while", shipped_refused("2x5 0x40"), False, at=30),
-    Case("IntopsAdmissionCertificateEnds", "13 days left", {EXPIRES: f"{13 * DAY}x90"}, True, at=80),
-    Case("IntopsAdmissionCertificateEnds", "20 days left", {EXPIRES: f"{20 * DAY}x90"}, False, at=80),
+    Case(
+        "IntopsAdmissionCertificateEnds", "13 days left",
+        {EXPIRES: f"{13 * DAY}x90", trouble("EndsSoon"): "1x90"}, True, at=80,
+    ),
+    Case(
+        "IntopsAdmissionCertificateEnds", "it has ended",
+        {EXPIRES: "60x90", trouble("Expired"): "1x90"}, True, at=80,
+    ),
+    Case(
+        "IntopsAdmissionCertificateEnds", "issued for a day, half of it left",
+        {EXPIRES: f"{DAY // 2}x90", trouble("EndsSoon"): "0x90"}, False, at=80,
+    ),
     Case("IntopsAdmissionCertificateEnds", "admission is off", {EXPIRES: "0x90"}, False, at=80),
+    Case("IntopsAdmissionCertificateWrong", "another name", {trouble("WrongName"): "1x90"}, True),
+    Case("IntopsAdmissionCertificateWrong", "near its end", {trouble("EndsSoon"): "1x90"}, False),
+    Case("IntopsAdmissionCertificateWrong", "a sound one", {trouble("WrongName"): "0x90"}, False),
     Case(
         "IntopsOperatorFailing", "half of the reconciles fail",
         {**counted(RECONCILES, "0+5x40", kind="Flow", result="failed"),

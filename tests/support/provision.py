@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from support.cluster import binaries, foreign_kinds, images, onenode
+from support.cluster import binaries, foreign_kinds, gitops, images, onenode
 from support.cluster.polling import HarnessError
 from support.peers.postgresql import binaries as binaries_of_pg
 
 NODE_PACKAGES = (
     "buildah", "ca-certificates", "conntrack", "containerd", "containernetworking-plugins",
-    "debootstrap", "fuse-overlayfs", "iproute2", "iptables", "nftables", "openssl", "procps",
+    "debootstrap", "fuse-overlayfs", "git", "iproute2", "iptables", "nftables", "openssl", "procps",
     "runc", "util-linux",
 )  # fmt: skip
 """Debian packages of a node and of its images."""
@@ -63,7 +63,7 @@ def why_not(level: str) -> str | None:
     """
     match level:
         case "api":
-            return _why_no_commands(("openssl",))
+            return _why_no_commands(("openssl", "git"))
         case "node":
             return onenode.why_not() or _why_no_commands(NODE_COMMANDS)
         case "peers":
@@ -166,9 +166,10 @@ def _run(argv: list[str], *, given: str | None = None) -> None:
 
 
 def provide_binaries() -> None:
-    """Build the Kubernetes, etcd and helm binaries that are missing; fetch kinds of other operators."""
+    """Build the Kubernetes, etcd, helm and Flux binaries that are missing; fetch kinds of other operators."""
     binaries.ensure()
-    foreign_kinds.monitoring_kinds()
+    gitops.ensure()
+    foreign_kinds.fetch()
     print(f"Kubernetes {binaries.version()}: {binaries.directory()}")
 
 

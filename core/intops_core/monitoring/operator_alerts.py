@@ -4,10 +4,6 @@ from typing import Final
 
 from intops_core.monitoring.alert import Alert, AlertGroup
 
-_DAY_S: Final = 86_400
-CERTIFICATE_LEFT_S: Final = 14 * _DAY_S
-# Half of the 30 days before its end at which the leader renews it: by then it has failed for two weeks.
-
 _FAILED: Final = 'intops_operator_admission_reviews_total{verdict="failed"}'
 _PODS: Final = "kubectl -n NAMESPACE get pods -l app.kubernetes.io/name=intops-operator"
 _LOGS: Final = "kubectl -n NAMESPACE logs -l app.kubernetes.io/name=intops-operator --tail 200"
@@ -81,27 +77,62 @@ OPERATOR_ALERTS: Final = AlertGroup(
         Alert(
             name="IntopsAdmissionCertificateEnds",
             severity="warning",
-            expression="min by (namespace)"
-            " (intops_operator_certificate_expiry_timestamp_seconds > 0) - time()"
-            f" < {CERTIFICATE_LEFT_S}",
+            expression="(min by (namespace)"
+            " (intops_operator_certificate_expiry_timestamp_seconds > 0) - time())"
+            " and on (namespace) max by (namespace)"
+            ' (intops_operator_certificate_problem{reason=~"EndsSoon|Expired"}) == 1',
             holds_for="1h",
             summary="The admission certificate is not renewed",
             description="The certificate of the admission endpoint ends in {{ $value | humanizeDuration }}, and "
             "nobody has renewed it.",
-            means="The leader renews the certificate 30 days before its end. Two weeks before it that has failed for "
-            "two weeks. When it ends, the API server refuses every change of the kinds of intops.",
+            means="What makes the certificate (`admission.certificateMode` of the chart) should have renewed it long "
+            "before: the leader and cert-manager do that 30 days before the end. Less than two weeks are left, or "
+            "less than a sixth of a shorter life. When it ends, the API server refuses every change of the kinds "
+            "of intops.",
             noticed="Nothing yet. After the end: no manifest of intops can be applied.",
             look=(
                 _LOGS,
-                "kubectl -n NAMESPACE get secret intops-admission-tls",
+                "kubectl -n NAMESPACE get secrets",
+                "kubectl -n NAMESPACE get certificates.cert-manager.io",
                 "kubectl get validatingwebhookconfigurations",
             ),
             act=(
                 (
-                    "The log of the leader says why it cannot write its Secret or its webhook configuration: mostly "
-                    "a right that was taken away."
+                    "Mode operator: the log of the leader says why it cannot write its Secret or its webhook "
+                    "configuration, mostly a right that was taken away. Once that is mended, it renews by itself."
                 ),
-                "Once that is mended, the leader renews the certificate by itself.",
+                "Mode certManager: `kubectl describe certificate` says why cert-manager does not renew it.",
+                (
+                    "Mode secret: put a new certificate with its key into your Secret, in one write. The operator "
+                    "uses it within two minutes, without a restart."
+                ),
+            ),
+        ),
+        Alert(
+            name="IntopsAdmissionCertificateWrong",
+            severity="warning",
+            expression="max by (namespace, reason)"
+            ' (intops_operator_certificate_problem{reason!~"EndsSoon|Expired"}) == 1',
+            holds_for="5m",
+            summary="The admission certificate is not one that an API server would take: {{ $labels.reason }}",
+            description="The operator was given a certificate that no API server would take ({{ $labels.reason }}). "
+            "Replicas that have an older one that works go on with it.",
+            means="Somebody, or cert-manager, has put a certificate into the Secret that is of another name, has "
+            "another key, is not valid yet, or is none. It is not shown while the one before still works; a replica "
+            "that starts with it does not become ready.",
+            noticed="Nothing while older replicas run. Without them: no manifest of intops can be applied.",
+            look=(
+                _LOGS,
+                "kubectl -n NAMESPACE get secrets",
+                "kubectl -n NAMESPACE get certificates.cert-manager.io",
+            ),
+            act=(
+                (
+                    "The line `certificate` in the log says what is wrong, and which name the certificate needs: "
+                    "`<service>.<namespace>.svc` of the operator."
+                ),
+                "Put a right one into the Secret, certificate and key in one write. It is used within two minutes.",
+                "Do not restart the operator before: an older certificate lives in its memory only.",
             ),
         ),
         Alert(

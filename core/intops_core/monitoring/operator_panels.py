@@ -18,7 +18,7 @@ OPERATOR: Final = Row(
         ),
         Panel(
             "Admission certificate ends",
-            "Renewed 30 days before.",
+            "Renewed 30 days before by the leader and by cert-manager.",
             (Query("min(intops_operator_certificate_expiry_timestamp_seconds > 0) * 1000"),),
             kind="stat",
             unit="dateTimeFromNow",

@@ -5,15 +5,15 @@
 
 import asyncio
 import ssl
-import tempfile
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from intops_operator import metrics
+from intops_operator.admission.presented import Presented
 from intops_operator.admission.server import AdmissionServer
 from intops_operator.cache import Cache
-from intops_operator.edges.certificates import CertificateSecret, Lifetimes, expires
+from intops_operator.edges.certificate_files import FilesError, Pair, read_pair
+from intops_operator.edges.certificates import CertificateSecret, Lifetimes
 from intops_operator.edges.cluster import Cluster, ClusterError, NotLeading
 from intops_operator.edges.lease import Lease
 from intops_operator.journal import Journal
@@ -40,11 +40,12 @@ class Admission:
         self._settings = settings
         self._lease = lease
         self._leader_cluster = cluster.fenced(lease.leads)
+        hosts = settings.certificate_hosts or _service_hosts(settings.namespace)
         self._secret = CertificateSecret(
             cluster,
             settings.namespace,
             settings.certificate_secret,
-            settings.certificate_hosts or _service_hosts(settings.namespace),
+            hosts,
             settings.webhook_configuration,
             Lifetimes(
                 authority=timedelta(seconds=settings.authority_life_s),
@@ -54,9 +55,7 @@ class Admission:
         # A short life is looked at more often: its last third is all the time there is.
         self._calm_s = min(CALM_S, settings.certificate_life_s / LOOKS_IN_A_LIFE)
         self._server = AdmissionServer(cache, is_complete, deadline_s=settings.admission_deadline_s)
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._loaded: tuple[str, str] | None = None
+        self._presented = Presented(hosts, made_here=settings.certificate_mode == "selfSigned")
 
     @property
     def port(self) -> int:
@@ -65,15 +64,15 @@ class Admission:
 
     def missing(self) -> list[str]:
         """What keeps the endpoint from judging, in words."""
-        if self._settings.certificate_mode == "off" or self._loaded is not None:
-            return []
-        return ["The admission endpoint has no certificate yet."]
+        return [] if self._settings.certificate_mode == "off" else self._presented.missing()
 
     async def start(self) -> None:
         """Bind. Without a certificate handshakes fail, which refuses."""
         if self._settings.certificate_mode != "off":
             await self._server.start(
-                self._settings.admission_host, self._settings.admission_port, self._context
+                self._settings.admission_host,
+                self._settings.admission_port,
+                self._presented.context,
             )
 
     async def stop(self) -> None:
@@ -89,34 +88,21 @@ class Admission:
                 journal.warning("certificate not refreshed", error=str(error))
             except NotLeading:
                 pass
-            await asyncio.sleep(EAGER_S if self._loaded is None else self._calm_s)
+            await asyncio.sleep(self._calm_s if self._presented.is_there else EAGER_S)
         await asyncio.Event().wait()
 
     async def _refresh(self) -> None:
         if self._settings.certificate_mode == "files":
-            folder = Path(self._settings.certificate_dir or "")
-            self._load((folder / "tls.crt").read_text(), (folder / "tls.key").read_text())
+            try:
+                self._presented.offer(read_pair(Path(self._settings.certificate_dir or "")))
+            except FilesError as error:
+                self._presented.fail(str(error))
             return
         if self._lease.leads():
             await self._secret.ensure(self._leader_cluster)
         material = await self._secret.read()
         if material is not None:
-            self._load(material.certificate, material.key)
-
-    def _load(self, certificate: str, key: str) -> None:
-        """Serve new connections with this pair; open ones go on."""
-        if self._loaded == (certificate, key):
-            return
-        # The standard library loads key pairs from files only.
-        with tempfile.TemporaryDirectory(prefix="intops-") as folder:
-            pem = Path(folder) / "serving.pem"
-            pem.touch(mode=0o600)
-            pem.write_text(f"{certificate}\n{key}")
-            self._context.load_cert_chain(pem)
-        self._loaded = (certificate, key)
-        until = expires(certificate)
-        metrics.CERTIFICATE_EXPIRES.set(until.timestamp())
-        journal.info("certificate loaded", until=until.isoformat())
+            self._presented.offer(Pair(material.certificate, material.key))
 
 
 def _service_hosts(namespace: str) -> tuple[str, ...]:

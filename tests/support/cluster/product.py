@@ -77,7 +77,22 @@ def install(
         The references of the images, by plane.
     """
     references = load_images(cluster, say)
-    operator, worker = (reference.rsplit(":", 1) for reference in references.values())
+    say("installing helm/intops")
+    upgrade(cluster, references, values)
+    return references
+
+
+def upgrade(
+    cluster: OneNode, references: Mapping[str, str], values: Mapping[str, str] | None = None
+) -> None:
+    """Install or upgrade from helm/intops with images that the node has, and wait until it is ready.
+
+    Args:
+        cluster: A started one.
+        references: Of the images, by plane, as `load_images` gives them.
+        values: More `--set` values, dotted name → value; those of an earlier call are forgotten.
+    """
+    operator, worker = (references[plane].rsplit(":", 1) for plane in ("operator", "worker"))
     settings = {
         "image.repository": operator[0],
         "image.tag": operator[1],
@@ -88,12 +103,10 @@ def install(
         **(values or {}),
     }
     chosen = [f"--set-string={name}={value}" for name, value in settings.items()]
-    say("installing helm/intops")
     helm(
         cluster, "upgrade", "--install", RELEASE, str(paths.TREE / "helm" / "intops"),
         "--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s", *chosen,
     )  # fmt: skip
-    return references
 
 
 def apply_example(cluster: OneNode, folder: Path = EXAMPLE) -> None:
