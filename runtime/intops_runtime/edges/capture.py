@@ -63,6 +63,8 @@ class CaptureRegistry:
 
     def __init__(self) -> None:
         self._targets: dict[tuple[str, str, str], CaptureTarget] = {}
+        self.is_whole = True
+        """Whether no plan is there that could not be used: only then is what is not found really not there."""
 
     def set_flow(self, namespace: str, flow: str, targets: Mapping[str, CaptureTarget]) -> None:
         """Replace the bindings of a Flow."""
@@ -110,6 +112,9 @@ def capture_app(registry: CaptureRegistry) -> web.Server:
             return await _take(request, target, hand)
         if target is not None and request.method == "GET" and len(parts) == 6:
             return await _tell(request, target, parts[5])
+        if target is None and not registry.is_whole:
+            # Senders come again after a 503 and give up after a 404.
+            return _later()
         return web.Response(status=404, text="not found\n")
 
     return _Server(
