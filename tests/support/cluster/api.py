@@ -47,6 +47,12 @@ class Api:
             content=json.dumps(manifest), headers={"Content-Type": "application/apply-patch+yaml"},
         )  # fmt: skip
 
+    def rehearse(self, manifest: Manifest) -> tuple[int, str]:
+        """Create an object without storing it; status and text of the answer, whatever it is."""
+        path = _path(manifest["kind"], manifest["metadata"].get("namespace"), None)
+        answer = self._client.post(path, params={"dryRun": "All"}, json=manifest)
+        return answer.status_code, answer.text
+
     def merge(self, kind: str, space: str, name: str, change: Manifest) -> None:
         """A merge patch of an object that is there."""
         assert self.try_merge(kind, space, name, change), f"{kind} {space}/{name} is not there"

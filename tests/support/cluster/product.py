@@ -77,7 +77,29 @@ def install(
         The references of the images, by plane.
     """
     references = load_images(cluster, say)
-    operator, worker = (reference.rsplit(":", 1) for reference in references.values())
+    say("installing helm/intops")
+    put(cluster, paths.TREE / "helm" / "intops", references, values)
+    return references
+
+
+def put(
+    cluster: OneNode,
+    chart: Path,
+    references: Mapping[str, str],
+    values: Mapping[str, str] | None = None,
+    *,
+    wait: bool = True,
+) -> None:
+    """Install or upgrade the operator from a chart with these images, and wait until it is ready.
+
+    Args:
+        cluster: It has the images.
+        chart: Folder of the chart.
+        references: Of the images, by plane.
+        values: More `--set` values, dotted name → value.
+        wait: Whether to wait.
+    """
+    operator, worker = (references[plane].rsplit(":", 1) for plane in ("operator", "worker"))
     settings = {
         "image.repository": operator[0],
         "image.tag": operator[1],
@@ -88,12 +110,11 @@ def install(
         **(values or {}),
     }
     chosen = [f"--set-string={name}={value}" for name, value in settings.items()]
-    say("installing helm/intops")
     helm(
-        cluster, "upgrade", "--install", RELEASE, str(paths.TREE / "helm" / "intops"),
-        "--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s", *chosen,
+        cluster, "upgrade", "--install", RELEASE, str(chart),
+        "--namespace", NAMESPACE, "--create-namespace", "--timeout", "120s", *(["--wait"] if wait else []),
+        *chosen,
     )  # fmt: skip
-    return references
 
 
 def apply_example(cluster: OneNode, folder: Path = EXAMPLE) -> None:

@@ -29,6 +29,7 @@ from support.cluster.product import NAMESPACE as OPERATOR_NAMESPACE
 from support.cluster.product import RELEASE
 from support.peers.request_tracker import RequestTracker
 from support.runtime.flows import EXAMPLE, example_manifests
+from support.simulators.launcher import HelpdeskSimulator
 
 NAMESPACE = "itsm"
 FLOW = "alerts-to-helpdesk"
@@ -54,7 +55,7 @@ class Installed:
     """A cluster with intops and the first example in it, and a desk that its pods reach."""
 
     cluster: OneNode
-    desk: RequestTracker
+    desk: RequestTracker | HelpdeskSimulator
 
     def flow(self) -> Manifest:
         """The Flow as it is now."""
