@@ -25,7 +25,7 @@ from support.cluster.polling import HarnessError
 BASE = "localhost/python-base:1"
 """Stands in for the public slim Python image, which no test machine can be sure to reach."""
 
-BASE_ARCHIVE = "python-base-1.oci"
+BASE_ARCHIVE, PAUSE_ARCHIVE = "python-base-1.oci", "pause-1.oci"
 
 PRODUCT = {"operator": "localhost/intops-operator", "worker": "localhost/intops-worker"}
 """Image names without tag; the tag is the digest of what went in."""
@@ -99,6 +99,9 @@ def ensure_base(say: Say = print) -> Path:
     Raises:
         HarnessError: Not root, no debootstrap, or no mirror.
     """
+    archive = directory() / BASE_ARCHIVE
+    if archive.exists():
+        return archive
     with _alone():
         return _make_base(say)
 
@@ -159,12 +162,15 @@ def debian_mirror() -> tuple[str, str]:
 
 def ensure_pause(say: Say = print) -> Path:
     """The image of the container that holds a pod's namespaces."""
+    archive = directory() / PAUSE_ARCHIVE
+    if archive.exists():
+        return archive
     with _alone():
         return _make_pause(say)
 
 
 def _make_pause(say: Say) -> Path:
-    archive = directory() / "pause-1.oci"
+    archive = directory() / PAUSE_ARCHIVE
     if not archive.exists():
         _load_base(say)
         container = _buildah("from", "--pull-never", BASE)
