@@ -50,7 +50,14 @@ _MOST_UNPACKED: Final = 64 * 1024 * 1024
 
 
 class PlanError(Exception):
-    """A plan cannot be written or read; the text is a sentence for people."""
+    """A plan cannot be written or read; the text is a sentence for people.
+
+    `flow` is the namespace and name of its Flow, where they can be read although the rest cannot.
+    """
+
+    def __init__(self, words: str, flow: tuple[str, str] | None = None) -> None:
+        super().__init__(words)
+        self.flow = flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +326,8 @@ def decode_plan(data: bytes) -> FlowPlan:
     if not isinstance(schema, int) or schema > PLAN_SCHEMA:
         raise PlanError(
             f"The plan has schema {schema} and this worker reads up to {PLAN_SCHEMA}. Use a worker image of "
-            "the operator's own version."
+            "the operator's own version.",
+            _flow_of(raw),
         )
     try:
         return FlowPlan.model_validate(raw)
@@ -327,8 +335,18 @@ def decode_plan(data: bytes) -> FlowPlan:
         places = ", ".join(_places(error))
         raise PlanError(
             f"The plan does not have the form that this worker knows (at {places}). Use a worker image of "
-            "the operator's own version."
+            "the operator's own version.",
+            _flow_of(raw),
         ) from error
+
+
+def _flow_of(raw: dict[str, Any]) -> tuple[str, str] | None:
+    """Namespace and name of the Flow, as in every edition of a plan."""
+    flow = raw.get("flow")
+    if not isinstance(flow, dict):
+        return None
+    namespace, name = flow.get("namespace"), flow.get("name")
+    return (namespace, name) if isinstance(namespace, str) and isinstance(name, str) else None
 
 
 def _unpacked(data: bytes) -> dict[str, Any]:

@@ -6,7 +6,7 @@ The worker answers in its report. A reader refuses a newer major schema.
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from intops_api.common import ApiModel
 from intops_api.flow_action import Action, ActionSelect, FieldPatch
@@ -40,6 +40,8 @@ class PlanActions(ApiModel):
 
 class ActionReport(ApiModel):
     """What became of a decision. No message, no key, no personal data but what the actor wrote."""
+
+    model_config = ConfigDict(extra="ignore")  # a part of the report, which older operators read
 
     uid: str
     applied: int = 0

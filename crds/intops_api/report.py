@@ -1,11 +1,12 @@
 """FlowReport: what a worker says about the plans it runs. Comes up to the operator over HTTP.
 
-No payload, no key, no personal data, no secret. A reader refuses a newer major schema.
+No payload, no key, no personal data, no secret. A reader passes over fields that it does not know and refuses a
+newer major schema. A field that is there already gets no new values: an older reader would not know them.
 """
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from intops_api.actions import ActionReport
 from intops_api.common import ApiModel
@@ -18,15 +19,22 @@ FILLING_FROM = 0.7
 KEEP_ENDED_S = 7 * 86400.0
 """Seconds for which messages that came to an end stay in a store, so that people can look back."""
 
+
+class ReportModel(ApiModel):
+    """Base of everything in a report. Open: an older operator reads on when a newer worker has more to say."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 ConnectorState = Literal["ok", "held", "open", "limited"]
 
 
-class ReportFlow(ApiModel):
+class ReportFlow(ReportModel):
     namespace: str
     name: str
 
 
-class StoreReport(ApiModel):
+class StoreReport(ReportModel):
     """Counts of one store. Messages: received = done + dropped + waiting + held + sending + review + discarded."""
 
     received: int = 0
@@ -71,14 +79,14 @@ class StoreReport(ApiModel):
         return self.received - (ended + self.in_flight + self.review)
 
 
-class SecretReport(ApiModel):
+class SecretReport(ReportModel):
     secret: str
     present: bool
     missing_keys: list[str] = Field(default_factory=list)
     since: str | None = None
 
 
-class ConnectorReport(ApiModel):
+class ConnectorReport(ReportModel):
     """How one binding's system is doing."""
 
     name: str
@@ -96,7 +104,7 @@ class ConnectorReport(ApiModel):
     certificate_expires: str | None = None
 
 
-class RateReport(ApiModel):
+class RateReport(ReportModel):
     delivered_per_hour: int = 0
     failed_per_hour: int = 0
     in_time: int = 0
@@ -106,7 +114,7 @@ class RateReport(ApiModel):
     """spec.slo.within in seconds; None where nothing is promised."""
 
 
-class Finding(ApiModel):
+class Finding(ReportModel):
     """Something a person should know, without data of the message."""
 
     kind: Literal["drift", "proposal", "overdue", "gap"]
@@ -122,7 +130,7 @@ class Finding(ApiModel):
 ShadowResult = Literal["differs", "mends", "drift", "unmapped", "error"]
 
 
-class ShadowField(ApiModel):
+class ShadowField(ReportModel):
     """One field over which a Mapping on trial disagrees. Its values stay with the worker."""
 
     path: str
@@ -132,7 +140,7 @@ class ShadowField(ApiModel):
     since: str | None = None
 
 
-class ShadowReport(ApiModel):
+class ShadowReport(ReportModel):
     """What a Mapping on trial would have made of the messages since its plan was loaded."""
 
     binding: str
@@ -164,7 +172,7 @@ class ShadowReport(ApiModel):
         return self.same + self.differing + self.failing
 
 
-class EnrichmentReport(ApiModel):
+class EnrichmentReport(ReportModel):
     """What an enricher has answered since the worker started, by look-up."""
 
     binding: str
@@ -184,7 +192,7 @@ class EnrichmentReport(ApiModel):
     """Why not, without payload or secret."""
 
 
-class PollReport(ApiModel):
+class PollReport(ReportModel):
     """What asking one source has found since the worker started."""
 
     source: str
@@ -196,7 +204,7 @@ class PollReport(ApiModel):
     """Messages that came only by asking."""
 
 
-class PlanReport(ApiModel):
+class PlanReport(ReportModel):
     flow: ReportFlow
     active: str | None = None
     """Hash of the plan that runs."""
@@ -218,7 +226,7 @@ class PlanReport(ApiModel):
     """Answers to the decisions that stand beside the plan now."""
 
 
-class FlowReport(ApiModel):
+class FlowReport(ReportModel):
     schema_: int = Field(default=REPORT_SCHEMA, alias="schema")
     worker: str
     version: str = ""
@@ -230,7 +238,7 @@ class FlowReport(ApiModel):
     known. None of a worker that has not looked yet."""
 
 
-class LastWords(ApiModel):
+class LastWords(ReportModel):
     """What a worker leaves behind when it ends in order: the termination message of its container.
 
     Kubernetes shows at most 4 KiB of it, in the pod's status.

@@ -1,7 +1,8 @@
 """Wire the operator: settings, servers, lease, cache, feed. Run as `python -m intops_operator`.
 
 Every replica watches and answers admission; the holder of the Lease does the rest. kopf starts
-last, because at its end it cancels whatever was started after it, and its end is the process's.
+last, because at its end it cancels whatever was started after it, and its end is the process's. A
+replica that is told to end stops leading at once, and answers admission until nobody is led to it.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,13 @@ KINDS_LOOK_S = 1.0
 async def run(settings: Settings) -> int:
     """Run one replica until a signal or a fatal error; returns the exit code."""
     access = find_access(settings.kubeconfig)
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    ended, told = asyncio.Event(), asyncio.Event()
+
+    def end() -> None:
+        told.set()
+        ended.set()
+
+    _on_signals(end)
     async with Cluster(access) as cluster, contextlib.AsyncExitStack() as stack:
         cache = Cache()
         times = LeaseTimes(
@@ -55,7 +60,7 @@ async def run(settings: Settings) -> int:
         health = HealthServer(
             settings.health_host,
             settings.health_port,
-            lambda: _missing(census.complete.is_set(), admission),
+            lambda: _missing(census.complete.is_set(), told.is_set(), admission),
         )
         await health.start()
         stack.push_async_callback(health.stop)
@@ -71,19 +76,29 @@ async def run(settings: Settings) -> int:
         await _await_kinds(cluster, ended)
         if ended.is_set():
             return 0
-        background += [
-            _start("census", census.run(settings.purge_interval_s), ended),
-            _start("leading", leading.run(census.complete), ended),
-        ]
-        feed = asyncio.create_task(run_feed(access, sink, settings.watch_namespaces))
+        term = _start("leading", leading.run(census.complete), ended)
+        background += [_start("census", census.run(settings.purge_interval_s), ended), term]
+        feed = asyncio.create_task(
+            run_feed(access, sink, settings.watch_namespaces, lambda: _on_signals(end))
+        )
         stopping = asyncio.create_task(ended.wait())
         await asyncio.wait({feed, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        # kopf takes over the signals, so its orderly end is how they show here.
-        by_signal = feed.done() and feed.exception() is None
+        if told.is_set() and not feed.done():
+            leaving = asyncio.create_task(admission.leave(settings.drain_s))
+            # Somebody else leads meanwhile.
+            await _stop_all([term, background[0]])
+            await lease.release()
+            await leaving
         await _stop_all([feed, stopping, *background[1:]])
         if feed.done() and not feed.cancelled() and feed.exception() is not None:
             journal.error("feed ended", error=str(feed.exception()))
-        return 0 if by_signal else 1
+        return 0 if told.is_set() else 1
+
+
+def _on_signals(end: Callable[[], None]) -> None:
+    """Call this when the process is told to end."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 def _start(what: str, work: Coroutine[Any, Any, None], ended: asyncio.Event) -> asyncio.Task[None]:
@@ -106,8 +121,9 @@ async def _stop_all(tasks: list[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _missing(is_complete: bool, admission: Admission) -> list[str]:
+def _missing(is_complete: bool, ends: bool, admission: Admission) -> list[str]:
     missing = [] if is_complete else ["The cache is not complete yet."]
+    missing += ["This replica is about to end."] if ends else []
     return missing + admission.missing()
 
 

@@ -85,6 +85,8 @@ class Settings:
     """`--admission-port`: port of the admission endpoint (9443; 0 chooses a free one)."""
     admission_deadline_s: float
     """`--admission-deadline`: longest time to judge one object; the API server waits 5 s (3.5)."""
+    drain_s: float
+    """`--drain`: how long admission is still answered after the order to end: until no API server is led here (5)."""
     health_host: str
     """`--health-host`: address of /healthz, /readyz and /metrics."""
     health_port: int
@@ -178,6 +180,7 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("admission-host", "0.0.0.0", text="address of the admission endpoint")  # noqa: S104
     flag("admission-port", 9443, int, "port of the admission endpoint")
     flag("admission-deadline", 3.5, float, "seconds to judge one object")
+    flag("drain", 5.0, float, "seconds for which admission is answered after the order to end")
     flag("health-host", "0.0.0.0", text="address of health and metrics")  # noqa: S104
     flag("health-port", 8080, int, "port of health and metrics")
     flag("ports-file", None, text="file that takes the chosen ports")
@@ -224,4 +227,7 @@ def parse_settings(arguments: Sequence[str], environ: Mapping[str, str] = os.env
         parser.error(
             "--authority-life must be at least three times --certificate-life, or a certificate would outlive its CA"
         )
+    given["drain_s"] = given.pop("drain")
+    if given["drain_s"] < 0:
+        parser.error("--drain must be 0 seconds or more")
     return Settings(**given)

@@ -63,7 +63,8 @@ LONGEST_LAST_WORDS = 4000
 class Refused:
     """A plan that cannot run, and why: the plan itself, or its store."""
 
-    plan: FlowPlan
+    plan: FlowPlan | None
+    """None where it cannot even be read."""
     words: str
     of_store: bool
     busy: bool = False
@@ -221,8 +222,12 @@ class Worker:
             log.error("a plan cannot be read", extra={"data": {"folder": folder, "why": words}})
         for key, plan in changes.changed.items():
             await self._load(key, plan)
+        for key, words in changes.refused.items():
+            self._refuse_plan(key, None, words)
         for key in changes.gone:
             await self._unload(key)
+        no_plan = any(not refused.of_store for refused in self._refused.values())
+        self._registry.is_whole = self._files.are_all_read and not no_plan
         for secret_name in await asyncio.to_thread(self._credentials.changed):
             log.info("a secret changed", extra={"data": {"secret": secret_name}})
             for runner in self._runners.values():
@@ -267,10 +272,7 @@ class Worker:
             log.error(
                 "a plan was refused", extra={"data": {"flow": "/".join(key), "why": str(error)}}
             )
-            if runner is not None:
-                runner.error = str(error)
-            else:
-                self._refused[key] = Refused(plan, str(error), of_store=False)
+            self._refuse_plan(key, plan, str(error))
             return
         if runner is not None:
             runner.error = None
@@ -296,6 +298,14 @@ class Worker:
         self._registry.set_flow(*key, open_sources(runner, self._secret))
         log.info("plan loaded", extra={"data": {"flow": "/".join(key), "hash": plan.hash}})
 
+    def _refuse_plan(self, key: FlowKey, plan: FlowPlan | None, words: str) -> None:
+        """What runs goes on under the plan before; people are told why."""
+        runner = self._runners.get(key)
+        if runner is not None:
+            runner.error = words
+        else:
+            self._refused[key] = Refused(plan, words, of_store=False)
+
     def _refuse_store(self, key: FlowKey, compiled: CompiledPlan, error: StoreError) -> None:
         """Senders are told to come again, people are told why; once, not at every try."""
         known, words = self._refused.get(key), str(error)
@@ -313,7 +323,7 @@ class Worker:
     async def _open_refused_stores(self) -> None:
         """A store that was busy or broken is tried again: the cause may be gone."""
         for key, refused in list(self._refused.items()):
-            if refused.of_store:
+            if refused.of_store and refused.plan is not None:
                 await self._load(key, refused.plan)
 
     async def _unload(self, key: FlowKey) -> None:

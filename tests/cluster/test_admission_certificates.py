@@ -103,9 +103,10 @@ def shake_hands(port: int, bundle: str, load: Load) -> None:
 def ask(api: Api, load: Load) -> None:
     """Have one object judged by both replicas, without storing it."""
     doc = documents("connectors.yaml")[0]
-    refusal = api.rehearse({**doc, "metadata": {"name": "only-judged", "namespace": SPACE}})
-    if refusal:
-        load.failures.append(refusal)
+    meta = {"name": "only-judged", "namespace": SPACE}
+    status, text = api.rehearse({**doc, "metadata": meta})
+    if status >= 300:
+        load.failures.append(f"HTTP {status} {text[:500]}")
     else:
         load.admitted += 1
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import http.client
 import json
 import os
 import signal
+import ssl
 from pathlib import Path
 
 import pytest
@@ -91,6 +95,61 @@ def test_an_orderly_end_hands_the_lease_over(api_server: ControlPlane, tmp_path:
         assert first.stop() == 0
 
         assert holder(api_server) == ""
+
+
+def test_a_replica_that_ends_answers_admission_until_nobody_is_led_to_it(
+    api_server: ControlPlane, tmp_path: Path
+) -> None:
+    """F78: kept connections are taken leave of with an answer, and the Lease is free at once."""
+    install_kinds(api_server)
+    flags = two_flags(tmp_path)
+    with operator(api_server, tmp_path, "ending", *flags, "--drain=4") as ending:
+        leader_of(ending)
+        connection = trusted(api_server, flags[1].partition("=")[2], ending.ports["admission"])
+        with contextlib.closing(connection):
+            assert judged(connection) == (True, None)
+            ending.process.terminate()
+            until(lambda: ending.fetch("/readyz")[0] == 503, "it to say that it is about to end")
+
+            assert judged(connection) == (True, "close")
+            until(lambda: holder(api_server) == "", "the Lease to be free")
+            # On a new connection, which http.client opens by itself: kube-proxy may not know yet.
+            assert judged(connection) == (True, "close")
+            assert ending.process.poll() is None
+
+        assert ending.stop() == 0
+
+
+def trusted(plane: ControlPlane, secret: str, port: int) -> http.client.HTTPSConnection:
+    """A connection to the admission endpoint, as the API server makes one."""
+    found = plane.kubectl.get("secret", secret, "-n", NAMESPACE)
+    authority = base64.b64decode(found["data"]["ca.crt"]).decode()
+    context = ssl.create_default_context(cadata=authority)
+    return http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
+
+
+def judged(connection: http.client.HTTPSConnection) -> tuple[bool, str | None]:
+    """Whether a good Connector is allowed, and what is said about the connection."""
+    connector = {
+        "apiVersion": "intops.io/v1alpha1", "kind": "Connector",
+        "metadata": {"name": "asked", "namespace": "default"},
+        "spec": {
+            "class": "alertmanager", "owner": {"team": "sre", "contact": "sre@example.com"},
+            "credentials": {"secretName": "asked"},
+        },
+    }  # fmt: skip
+    review = {
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "1", "operation": "CREATE", "namespace": "default", "object": connector,
+            "kind": {"group": "intops.io", "version": "v1alpha1", "kind": "Connector"},
+        },
+    }  # fmt: skip
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/validate", json.dumps(review), headers)
+    answer = connection.getresponse()
+    said = json.loads(answer.read())
+    return said["response"]["allowed"], answer.getheader("Connection")
 
 
 def test_a_stopped_leader_writes_nothing_after_it_wakes_up(

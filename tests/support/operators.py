@@ -36,7 +36,7 @@ CHILD = f"intops-{FLOW}"
 
 QUICK = (
     "--lease-duration=4", "--lease-renew=2.5", "--lease-retry=0.3", "--report-interval=0.5",
-    "--no-report-after=5", "--status-rate=50", "--counters-interval=2",
+    "--no-report-after=5", "--status-rate=50", "--counters-interval=2", "--drain=0",
 )  # fmt: skip
 """Flags that make a test quick; the defaults are tested by what they mean, not by waiting."""
 

@@ -75,6 +75,11 @@ class Admission:
                 self._presented.context,
             )
 
+    async def leave(self, seconds: float) -> None:
+        """Answer for so long still, and take leave of each client with its answer."""
+        self._server.is_leaving = True
+        await asyncio.sleep(seconds)
+
     async def stop(self) -> None:
         """Close."""
         await self._server.stop()

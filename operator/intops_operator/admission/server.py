@@ -50,6 +50,8 @@ class AdmissionServer:
         self._impacts = Impacts(cache)
         self._runner: web.AppRunner | None = None
         self.port = 0
+        self.is_leaving = False
+        """Whether each answer is the last on its connection: API servers keep theirs to a pod that ends."""
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> None:
         """Bind; `port` is then the real one. Certificates may be loaded into `context` any time."""
@@ -87,7 +89,10 @@ class AdmissionServer:
                 namespace=meta.get("namespace", ""),
                 name=meta.get("name", ""),
             )
-        return web.json_response(review_of(asked, answer))
+        response = web.json_response(review_of(asked, answer))
+        if self.is_leaving:
+            response.force_close()
+        return response
 
     async def _answer(self, asked: Asked) -> Answer:
         if asked.is_deletion:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import aiohttp
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from intops_api.report import REPORT_SCHEMA, FlowReport, PlanReport
 from intops_core.resources import Ref
@@ -214,14 +214,30 @@ async def fetch_report(
             body += await answer.content.read(LARGEST_REPORT + 1 - len(body))
     if len(body) > LARGEST_REPORT:
         raise ReportError(f"a report of more than {LARGEST_REPORT} bytes")
+    return parse_report(body)
+
+
+def parse_report(body: bytes) -> FlowReport:
+    """A report from its bytes.
+
+    Raises:
+        ReportError: It is none, or one of a newer edition.
+    """
     try:
-        report = FlowReport.model_validate_json(body)
+        # First: a newer edition may have another form.
+        schema = _Edition.model_validate_json(body).schema_
+        if schema > REPORT_SCHEMA:
+            raise ReportError(
+                f"schema {schema}; this operator reads up to {REPORT_SCHEMA}, upgrade it first"
+            )
+        return FlowReport.model_validate_json(body)
     except ValidationError as cause:
         first = cause.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ReportError(f"{where}: {first['msg']}") from cause
-    if report.schema_ > REPORT_SCHEMA:
-        raise ReportError(
-            f"schema {report.schema_}; this operator reads up to {REPORT_SCHEMA}, upgrade it first"
-        )
-    return report
+
+
+class _Edition(BaseModel):
+    """What every edition of a report has."""
+
+    schema_: int = Field(default=REPORT_SCHEMA, alias="schema")

@@ -4,6 +4,7 @@
 onto users' objects, and its index is quadratic; none of them is used.
 """
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -119,20 +120,27 @@ def _listener(kind: str, sink: Sink) -> Callable[..., Awaitable[None]]:
     return feed
 
 
-async def run_feed(access: Access, sink: Sink, namespaces: Sequence[str]) -> None:
-    """Feed until a signal or a fatal error; the process must end then.
+async def run_feed(
+    access: Access, sink: Sink, namespaces: Sequence[str], take_signals: Callable[[], None]
+) -> None:
+    """Feed until it is cancelled, or a fatal error; the process must end then.
 
     Args:
         access: How to reach the API server.
         sink: Gets every object at first, and each change after.
         namespaces: Where to watch; everywhere if empty.
+        take_signals: Sets the handlers of signals again, which kopf takes when it begins. It would end the
+            feed at once, and admission would judge by what was true then.
     """
     # kopf asks for the name of the user; a container's user has a number only.
     os.environ.setdefault("LOGNAME", "intops")
-    await kopf.operator(
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=feed_registry(access, sink),
         settings=feed_settings(),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=list(namespaces),
     )
+    take_signals()
+    await kopf.run_tasks(tasks, ignored=others)

@@ -65,6 +65,8 @@ class CaptureRegistry:
         """`others_may_come`: a Flow that is not known may be on its way here, so its senders try again."""
         self._targets: dict[tuple[str, str, str], CaptureTarget] = {}
         self._others_may_come = others_may_come
+        self.is_whole = True
+        """Whether no plan is there that could not be used: only then is what is not found really not there."""
 
     def set_flow(self, namespace: str, flow: str, targets: Mapping[str, CaptureTarget]) -> None:
         """Replace the bindings of a Flow."""
@@ -117,7 +119,9 @@ def capture_app(registry: CaptureRegistry) -> web.Server:
         if target is not None and request.method == "GET" and len(parts) == 6:
             return await _tell(request, target, parts[5])
         is_delivery = request.method == "POST" and len(parts) == 5 and parts[:2] == ["", "in"]
-        if target is None and is_delivery and registry.may_come(*parts[2:4]):
+        may_come = is_delivery and registry.may_come(*parts[2:4])
+        if target is None and (may_come or not registry.is_whole):
+            # Senders come again after a 503 and give up after a 404.
             return _later()
         return web.Response(status=404, text="not found\n")
 

@@ -25,6 +25,8 @@ class PlanChanges:
     gone: frozenset[FlowKey] = frozenset()
     unreadable: dict[str, str] = field(default_factory=dict)
     """Folder → why its plan cannot be read, in a sentence."""
+    refused: dict[FlowKey, str] = field(default_factory=dict)
+    """The same by Flow, where the Flow is known: it was read before, or the rest of the plan tells."""
 
 
 class PlanFiles:
@@ -34,6 +36,12 @@ class PlanFiles:
         self._directory = directory
         self._seen: dict[Path, str] = {}
         self._flows: dict[Path, FlowKey] = {}
+        self._unread: set[Path] = set()
+
+    @property
+    def are_all_read(self) -> bool:
+        """Whether no Flow can be there that is not known."""
+        return not self._unread
 
     def look(self) -> PlanChanges:
         """Read what has changed since the last look.
@@ -43,6 +51,7 @@ class PlanFiles:
         """
         changed: dict[FlowKey, FlowPlan] = {}
         unreadable: dict[str, str] = {}
+        refused: dict[FlowKey, str] = {}
         gone: set[FlowKey] = set()
         present = set()
         for path in files_named(PLAN_KEY, self._directory):
@@ -63,7 +72,13 @@ class PlanFiles:
                 plan = decode_plan(data)
             except PlanError as error:
                 unreadable[path.parent.name] = str(error)
+                self._unread.add(path)
+                flow = self._flows.get(path, error.flow)
+                if flow is not None:
+                    self._flows[path] = flow
+                    refused[flow] = str(error)
                 continue
+            self._unread.discard(path)
             key = (plan.flow.namespace, plan.flow.name)
             if self._flows.get(path, key) != key:
                 gone.add(self._flows[path])
@@ -72,7 +87,9 @@ class PlanFiles:
         gone |= {self._flows.pop(path) for path in set(self._flows) - present}
         for path in set(self._seen) - present:
             del self._seen[path]
-        return PlanChanges(changed, frozenset(gone - set(self._flows.values())), unreadable)
+        self._unread &= present
+        gone -= set(self._flows.values())
+        return PlanChanges(changed, frozenset(gone), unreadable, refused)
 
 
 def files_named(name: str, directory: Path) -> list[Path]:

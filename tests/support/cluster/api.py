@@ -51,11 +51,11 @@ class Api:
             content=json.dumps(manifest), headers={"Content-Type": "application/apply-patch+yaml"},
         )  # fmt: skip
 
-    def rehearse(self, manifest: Manifest) -> str:
-        """Have a new object judged and not stored; empty if it would be stored, else the refusal."""
+    def rehearse(self, manifest: Manifest) -> tuple[int, str]:
+        """Create an object without storing it; status and text of the answer, whatever it is."""
         path = _path(manifest["kind"], manifest["metadata"].get("namespace"), None)
         answer = self._client.post(path, params={"dryRun": "All"}, json=manifest)
-        return f"HTTP {answer.status_code} {answer.text[:500]}" if answer.is_error else ""
+        return answer.status_code, answer.text
 
     def merge(self, kind: str, space: str, name: str, change: Manifest) -> None:
         """A merge patch of an object that is there."""

@@ -25,6 +25,8 @@ from support.cluster.polling import HarnessError
 BASE = "localhost/python-base:1"
 """Stands in for the public slim Python image, which no test machine can be sure to reach."""
 
+BASE_ARCHIVE, PAUSE_ARCHIVE = "python-base-1.oci", "pause-1.oci"
+
 PRODUCT = {"operator": "localhost/intops-operator", "worker": "localhost/intops-worker"}
 """Image names without tag; the tag is the digest of what went in."""
 
@@ -97,12 +99,15 @@ def ensure_base(say: Say = print) -> Path:
     Raises:
         HarnessError: Not root, no debootstrap, or no mirror.
     """
+    archive = directory() / BASE_ARCHIVE
+    if archive.exists():
+        return archive
     with _alone():
         return _make_base(say)
 
 
 def _make_base(say: Say) -> Path:
-    archive = directory() / "python-base-1.oci"
+    archive = directory() / BASE_ARCHIVE
     if archive.exists():
         return archive
     suite, mirror = debian_mirror()
@@ -157,12 +162,15 @@ def debian_mirror() -> tuple[str, str]:
 
 def ensure_pause(say: Say = print) -> Path:
     """The image of the container that holds a pod's namespaces."""
+    archive = directory() / PAUSE_ARCHIVE
+    if archive.exists():
+        return archive
     with _alone():
         return _make_pause(say)
 
 
 def _make_pause(say: Say) -> Path:
-    archive = directory() / "pause-1.oci"
+    archive = directory() / PAUSE_ARCHIVE
     if not archive.exists():
         _load_base(say)
         container = _buildah("from", "--pull-never", BASE)
@@ -196,8 +204,8 @@ def python_of_base() -> str:
         _buildah("rm", container)
 
 
-def build_wheel(into: Path) -> Path:
-    """The wheel of this tree.
+def build_wheel(into: Path, tree: Path = paths.TREE) -> Path:
+    """The wheel of a tree, this one by default.
 
     Raises:
         HarnessError: It does not build.
@@ -206,43 +214,65 @@ def build_wheel(into: Path) -> Path:
         [
             # The builder is in the development environment, in its locked version.
             sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-            "--wheel-dir", str(into), str(paths.TREE),
+            "--wheel-dir", str(into), str(tree),
         ],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
-        raise HarnessError(f"the wheel of this tree does not build:\n{done.stderr[-2000:]}")
+        raise HarnessError(f"the wheel of {tree} does not build:\n{done.stderr[-2000:]}")
     return next(into.glob("intops-*.whl"))
 
 
-def ensure_product(say: Say = print) -> dict[str, tuple[str, Path]]:
-    """The images of this tree: `{"operator": (reference, archive), "worker": ...}`.
+def ensure_product(
+    say: Say = print, tree: Path = paths.TREE, mark: str = ""
+) -> dict[str, tuple[str, Path]]:
+    """The images of a tree: `{"operator": (reference, archive), "worker": ...}`.
+
+    Args:
+        say: Takes a sentence about what is being done.
+        tree: What is built; this tree by default.
+        mark: Begins the names of the archives, so that other trees do not push these out of the cache.
 
     Raises:
         HarnessError: Wheel or image does not build; carries the last lines of output.
     """
-    built = {}
-    with _alone(), tempfile.TemporaryDirectory(prefix="intops-images-") as name:
-        _load_base(say)
-        python = python_of_base()
-        wheel = build_wheel(Path(name))
-        for plane in PRODUCT:
-            built[plane] = _ensure_plane(plane, wheel, python, say)
+    with tempfile.TemporaryDirectory(prefix="intops-images-") as name:
+        wheel = build_wheel(Path(name), tree)
+        built = {plane: _place(plane, tree, wheel, mark) for plane in PRODUCT}
+        # Others may be building for minutes; who has nothing to build does not wait for them.
+        if not all(archive.exists() for _, archive in built.values()):
+            with _alone():
+                _load_base(say)
+                python = python_of_base()
+                for plane, (reference, archive) in built.items():
+                    _ensure_plane(plane, tree, wheel, python, reference, archive, say)
+    for _, archive in built.values():
+        archive.touch()
     return built
 
 
-def _ensure_plane(plane: str, wheel: Path, python: str, say: Say) -> tuple[str, Path]:
-    containerfile = paths.TREE / "containers" / f"{plane}.Containerfile"
-    constraints = paths.TREE / "constraints" / CONSTRAINTS[plane]
-    inputs = hashlib.sha256(_make_base(say).name.encode())
-    for file in (containerfile, constraints, wheel):
+def _place(plane: str, tree: Path, wheel: Path, mark: str) -> tuple[str, Path]:
+    """Reference and archive of an image, by what goes into it."""
+    inputs = hashlib.sha256(BASE_ARCHIVE.encode())
+    for file in _inputs(plane, tree, wheel):
         inputs.update(file.read_bytes())
     tag = inputs.hexdigest()[:12]
-    reference = f"{PRODUCT[plane]}:{tag}"
-    archive = directory() / f"{plane}-{tag}.oci"
+    return f"{PRODUCT[plane]}:{tag}", directory() / f"{mark}{plane}-{tag}.oci"
+
+
+def _inputs(plane: str, tree: Path, wheel: Path) -> tuple[Path, Path, Path]:
+    """Containerfile, constraints and wheel."""
+    containerfile = tree / "containers" / f"{plane}.Containerfile"
+    return containerfile, tree / "constraints" / CONSTRAINTS[plane], wheel
+
+
+def _ensure_plane(
+    plane: str, tree: Path, wheel: Path, python: str, reference: str, archive: Path, say: Say
+) -> None:
     if archive.exists():
-        return reference, archive
+        return
     say(f"building {reference}")
+    containerfile, constraints, _ = _inputs(plane, tree, wheel)
     wheels = wheelhouse.ensure(constraints, python, say)
     with tempfile.TemporaryDirectory(prefix="intops-context-") as name:
         context = Path(name)
@@ -259,13 +289,13 @@ def _ensure_plane(plane: str, wheel: Path, python: str, say: Say) -> tuple[str, 
             "--file", str(containerfile), "--tag", reference, str(context),
         )  # fmt: skip
     _save(reference, archive)
-    _forget_older(plane, archive)
-    return reference, archive
+    _forget_older(archive)
 
 
-def _forget_older(plane: str, newest: Path) -> None:
-    """Keep the last few images of a plane: every edit of the tree makes one of 80 MB."""
-    archives = sorted(directory().glob(f"{plane}-*.oci"), key=lambda file: file.stat().st_mtime)
+def _forget_older(newest: Path) -> None:
+    """Keep the last few images of a name: every edit of the tree makes one of 80 MB."""
+    name = newest.name.rpartition("-")[0]
+    archives = sorted(directory().glob(f"{name}-*.oci"), key=lambda file: file.stat().st_mtime)
     for archive in archives[:-3]:
         if archive != newest:
             archive.unlink(missing_ok=True)

@@ -92,6 +92,26 @@ def upgrade(
         references: Of the images, by plane, as `load_images` gives them.
         values: More `--set` values, dotted name → value; those of an earlier call are forgotten.
     """
+    put(cluster, paths.TREE / "helm" / "intops", references, values)
+
+
+def put(
+    cluster: OneNode,
+    chart: Path,
+    references: Mapping[str, str],
+    values: Mapping[str, str] | None = None,
+    *,
+    wait: bool = True,
+) -> None:
+    """Install or upgrade the operator from a chart with these images, and wait until it is ready.
+
+    Args:
+        cluster: It has the images.
+        chart: Folder of the chart.
+        references: Of the images, by plane.
+        values: More `--set` values, dotted name → value.
+        wait: Whether to wait.
+    """
     operator, worker = (references[plane].rsplit(":", 1) for plane in ("operator", "worker"))
     settings = {
         "image.repository": operator[0],
@@ -104,8 +124,9 @@ def upgrade(
     }
     chosen = [f"--set-string={name}={value}" for name, value in settings.items()]
     helm(
-        cluster, "upgrade", "--install", RELEASE, str(paths.TREE / "helm" / "intops"),
-        "--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s", *chosen,
+        cluster, "upgrade", "--install", RELEASE, str(chart),
+        "--namespace", NAMESPACE, "--create-namespace", "--timeout", "120s", *(["--wait"] if wait else []),
+        *chosen,
     )  # fmt: skip
 
 

@@ -44,10 +44,14 @@ class WorkerProcess:
 
     def write_plan(self, plan: FlowPlan) -> None:
         """Hand a plan to the worker, as a ConfigMap volume would."""
-        folder = self.root / "plans" / plan.flow.name
+        self.write_packed(plan.flow.name, encode_plan(plan))
+
+    def write_packed(self, flow: str, plan: bytes) -> None:
+        """Hand the worker whatever is to be a plan."""
+        folder = self.root / "plans" / flow
         folder.mkdir(exist_ok=True)
         fresh = folder / ".fresh"
-        fresh.write_bytes(encode_plan(plan))
+        fresh.write_bytes(plan)
         fresh.rename(folder / PLAN_KEY)
 
     def remove_plan(self, plan: FlowPlan) -> None:

@@ -79,10 +79,13 @@ def test_an_unreadable_plan_leaves_the_old_one_running(
     assert (changes.changed, changes.gone) == ({}, frozenset())
     assert list(changes.unreadable) == ["a"]
     assert changes.unreadable["a"].endswith(".")
+    assert changes.refused == {FLOW: changes.unreadable["a"]}
+    assert not files.are_all_read
     assert files.look() == PlanChanges()
 
     put(tmp_path, "a", plan)
     assert files.look().changed == {FLOW: plan}
+    assert files.are_all_read
 
 
 def test_one_unreadable_plan_stops_no_other(tmp_path: Path, plan: FlowPlan) -> None:
