@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 
 from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
+from intops_runtime.core.masking import personal_in_native
 from intops_runtime.edges.outbound import Outbound
 from intops_runtime.enriching import Enricher
 from intops_runtime.target import Target
@@ -50,6 +51,7 @@ class Systems:
         before, self.targets = self.targets, {}
         for name, target in compiled.targets.items():
             self.targets[name] = self._way_to(target, before.pop(name, None))
+            self.targets[name].personal = personal_in_native(compiled, name)
         known, self.enrichers = self.enrichers, {}
         for name, compiled_enricher in compiled.enrichers.items():
             old = known.pop(name, None)
