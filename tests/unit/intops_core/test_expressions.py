@@ -138,7 +138,7 @@ def test_a_result_that_json_lacks_is_refused_at_once(source: str) -> None:
 
 
 def test_an_endless_expression_is_stopped() -> None:
-    """Loops in loops end with a sentence after 10,000 steps."""
+    """S-55: Loops in loops end with a sentence after 10,000 steps."""
     numbers = "[" + ",".join(["1"] * 100) + "]"
     source = f"{numbers}.all(a, {numbers}.all(b, {numbers}.all(c, true)))"
 

@@ -45,7 +45,7 @@ def test_nothing_is_made_anew_while_all_is_well(first: Material) -> None:
 
 
 def test_a_certificate_is_renewed_a_month_before_its_end(first: Material) -> None:
-    """By the same authority, so that nobody notices."""
+    """S-53: By the same authority, so that nobody notices."""
     later = renewed(first, HOSTS, NOW + timedelta(days=61))
 
     assert later.ca == first.ca
@@ -58,7 +58,7 @@ def test_another_host_makes_another_certificate(first: Material) -> None:
 
 
 def test_an_old_authority_is_trusted_beside_its_successor(first: Material) -> None:
-    """Replicas that still show the old certificate are accepted."""
+    """S-53: Replicas that still show the old certificate are accepted."""
     later = renewed(first, HOSTS, NOW + timedelta(days=3650 - 300))
 
     new, old = authorities(later)

@@ -31,7 +31,7 @@ def test_children_are_applied_in_the_order_in_which_a_pod_needs_them() -> None:
 
 
 def test_the_pod_keeps_the_restricted_standard() -> None:
-    """No root, no privileges, no writable image, no token."""
+    """S-45, S-47, S-48: No root, no privileges, no writable image, no token."""
     pod = pod_of(example_worker())
     container = pod["containers"][0]
 
@@ -89,7 +89,7 @@ def test_a_postgres_store_needs_no_volume() -> None:
 
 
 def test_workers_reach_dns_and_the_ports_of_their_systems_only() -> None:
-    """And never the link-local range, where clouds hand out credentials."""
+    """S-49: And never the link-local range, where clouds hand out credentials."""
     worker = example_worker()
     egress = network_policy(worker)["spec"]["egress"]
 
