@@ -5,6 +5,7 @@ environment variable `INTOPS_SOME_NAME`; the flag wins.
 """
 
 import argparse
+import ipaddress
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,10 @@ class Settings:
     """`--worker-pull-secrets`: comma-separated names of image pull Secrets in the Flow's namespace."""
     worker_priority_class: str | None
     """`--worker-priority-class`: PriorityClass of the workers."""
+    worker_allow_ranges: tuple[str, ...]
+    """`--worker-allow-ranges`: private ranges that workers may call; RFC 1918 and fc00::/7 if empty."""
+    worker_deny_ranges: tuple[str, ...]
+    """`--worker-deny-ranges`: ranges that no worker may call, such as that of nodes."""
     operations_port: int
     """`--operations-port`: port at which workers answer `/report` (8081)."""
     report_interval_s: float
@@ -140,6 +145,13 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("worker-pull-policy", "IfNotPresent", text="IfNotPresent, Always or Never")
     flag("worker-pull-secrets", "", _list, "image pull Secrets of the workers")
     flag("worker-priority-class", None, text="PriorityClass of the workers")
+    flag(
+        "worker-allow-ranges",
+        "",
+        _list,
+        "private ranges that workers may call; RFC 1918 and fc00::/7 if empty",
+    )
+    flag("worker-deny-ranges", "", _list, "ranges that no worker may call")
     flag("operations-port", names.PORT_OPERATIONS, int, "port of the workers' reports")
     flag("report-interval", 5.0, float, "seconds between two reports of a worker")
     flag("report-timeout", 3.0, float, "seconds to wait for one report")
@@ -185,6 +197,13 @@ def parse_settings(arguments: Sequence[str], environ: Mapping[str, str] = os.env
         parser.error("--certificate-mode files needs --certificate-dir with tls.crt and tls.key")
     if not given["lease_retry"] < given["lease_renew"] < given["lease_duration"]:
         parser.error("--lease-retry must be less than --lease-renew, less than --lease-duration")
+    for name in ("worker_allow_ranges", "worker_deny_ranges"):
+        for text in given[name]:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                flag = name.replace("_", "-")
+                parser.error(f"--{flag}: {error}; write ranges such as 10.0.0.0/8,192.168.0.0/16")
     in_seconds = (
         "report_interval", "report_timeout", "no_report_after", "resync_interval",
         "purge_interval", "counters_interval", "lease_duration", "lease_renew", "lease_retry",

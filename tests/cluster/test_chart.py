@@ -332,9 +332,25 @@ def test_helm_test_asks_where_the_operator_is_asked() -> None:
 
     assert container["command"][-1] == "--namespace=itsm"
     assert role["metadata"]["namespace"] == "itsm"
+    # The last two are what the policies on rights ask of whoever creates a Connector.
     assert role["rules"] == [
-        {"apiGroups": ["intops.io"], "resources": ["connectors"], "verbs": ["create"]}
+        {"apiGroups": ["intops.io"], "resources": ["connectors"], "verbs": ["create"]},
+        {"apiGroups": ["intops.io"], "resources": ["connectorclasses"], "verbs": ["use"]},
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["intops-proof"], "verbs": ["get"]},
+    ]  # fmt: skip
+
+
+def test_ranges_of_workers_are_values() -> None:
+    """S-20: What may be called and what must not be is said once, in the chart."""
+    ranges = {"allowRanges": ["100.64.0.0/10", "10.0.0.0/8"], "denyRanges": ["10.9.0.0/16"]}
+    (container,) = one(render(worker=ranges), "Deployment")["spec"]["template"]["spec"][
+        "containers"
     ]
+
+    assert "--worker-allow-ranges=100.64.0.0/10,10.0.0.0/8" in container["args"]
+    assert "--worker-deny-ranges=10.9.0.0/16" in container["args"]
+    with pytest.raises(HarnessError, match="/worker/denyRanges"):
+        render(worker={"denyRanges": ["everything"]})
 
 
 def test_without_admission_there_is_nothing_to_prove() -> None:
