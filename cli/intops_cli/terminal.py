@@ -18,7 +18,7 @@ def harmless(text: str) -> str:
     r"""The text with what steers a terminal written out.
 
     >>> harmless("a title\x1b[2J\x9b31m")
-    'a title\\x1b[2J\\x9b31m'
+    'a title\\u001b[2J\\u009b31m'
     """
     return _STEERS.sub(_written_out, text)
 
@@ -27,7 +27,7 @@ def _written_out(match: re.Match[str]) -> str:
     sign = match.group()
     if _OURS.fullmatch(sign):
         return sign
-    return f"\\x{ord(sign):02x}" if ord(sign) < 0x100 else f"\\u{ord(sign):04x}"
+    return f"\\u{ord(sign):04x}"  # as JSON writes it, so that an answer in JSON stays one
 
 
 class HarmlessStream:

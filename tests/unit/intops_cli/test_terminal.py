@@ -59,6 +59,13 @@ def test_s40_an_answer_steers_no_terminal(seed: int) -> None:
     assert harmless(coloured) == coloured
 
 
+def test_s40_an_answer_in_json_stays_json(seed: int) -> None:
+    """Scripts read the same text, whatever signs it holds."""
+    for text in texts(seed):
+        printed = harmless(json.dumps({"title": text}, ensure_ascii=False, indent=2))
+        assert json.loads(printed) == {"title": text}
+
+
 def test_s40_what_is_readable_stays_as_it_is() -> None:
     """Words of any language."""
     text = "Störung – 障害 – отказ – 🚨\n\tzweite Zeile"
@@ -74,5 +81,5 @@ def test_s40_the_command_line_begins_with_it(capfd: pytest.CaptureFixture[str]) 
 
     out, err = capfd.readouterr()
     assert "\x1b" not in out + err
-    assert "\\x1b[2J" in out + err
+    assert "\\u001b[2J" in out + err
     assert sys.stdout.isatty() is False
