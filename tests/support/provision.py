@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from support import scanners
 from support.cluster import binaries, foreign_kinds, images, onenode
 from support.cluster.polling import HarnessError
 from support.peers.postgresql import binaries as binaries_of_pg
@@ -161,10 +162,11 @@ def _run(argv: list[str], *, given: str | None = None) -> None:
 
 
 def provide_binaries() -> None:
-    """Build the Kubernetes, etcd and helm binaries that are missing; fetch kinds of other operators."""
+    """Build what is missing of Kubernetes, etcd, helm and kube-score; fetch kinds of other operators."""
     binaries.ensure()
     foreign_kinds.monitoring_kinds()
     print(f"Kubernetes {binaries.version()}: {binaries.directory()}")
+    print(f"kube-score: {scanners.ensure()}")
 
 
 def provide_images() -> None:
