@@ -68,9 +68,10 @@ GROUPS: dict[str, dict[str, Row]] = {
     "What goes out": {
         "S-20": Row(
             "a Connector leads to metadata services, to the API server or to the worker itself",
-            "Private ranges are allowed, as most systems of this kind are on premises: RFC 1918 and fc00::/7, where "
-            "`intops-worker --allow-range` names no others. Link-local, metadata, loopback, shared address space "
-            "(100.64.0.0/10) and the API server's Service are refused always.",
+            "Private ranges are allowed, as most systems of this kind are on premises: RFC 1918 and fc00::/7, "
+            "unless the chart's `worker.allowRanges` names others. Link-local addresses, metadata services, "
+            "loopback and the address of the API server's Service are refused always; addresses of nodes, and "
+            "those at which the API server itself listens, where `worker.denyRanges` names them.",
         ),
         "S-21": Row("addresses in odd spellings"),
         "S-22": Row("a name that leads elsewhere a moment later"),
@@ -94,8 +95,8 @@ GROUPS: dict[str, dict[str, Row]] = {
         "S-38": Row("kopf copies an object into an annotation"),
         "S-39": Row(
             "payloads at rest",
-            "The embedded store does not overwrite what it forgets: bytes of deleted messages can stay in the file "
-            "until their room is used again. Encrypt the volume where that matters.",
+            "The embedded store overwrites what it forgets or is told to erase. Copies and snapshots of a volume are "
+            "beyond that, and PostgreSQL keeps what its vacuum has not reached: encrypt both.",
         ),
         "S-40": Row("what a message says forges a line of a log or moves a terminal's cursor"),
         "S-41": Row("a secret that was changed stays in memory"),
@@ -134,7 +135,8 @@ GROUPS: dict[str, dict[str, Row]] = {
     "Where it comes from": {
         "S-66": Row(
             "a dependency with a known flaw",
-            "Locks have hashes, and `make audit` asks the PyPI advisory data base about every one of them.",
+            "Locks have hashes; `make audit` asks PyPI for known flaws of everything in them, and fails where it "
+            "gets no answer.",
         ),
         "S-67": Row("a build that somebody has changed"),
         "S-68": Row("nobody knows what an image holds"),
