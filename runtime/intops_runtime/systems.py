@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable
 
 from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
-from intops_runtime.core.masking import personal_in_native
+from intops_runtime.core.masking import personal_in_native, personal_in_record
 from intops_runtime.edges.outbound import Outbound
 from intops_runtime.enriching import Enricher
 from intops_runtime.target import Target
@@ -61,6 +61,7 @@ class Systems:
                 self.enrichers[name] = old
             else:
                 self.enrichers[name] = Enricher(compiled_enricher, way)
+            way.personal = personal_in_record(compiled)
         # Running attempts finish as they began, so nothing is closed before the end.
         self._retired += [*before.values(), *(gone.target for gone in known.values())]
 
