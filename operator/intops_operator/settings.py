@@ -167,9 +167,11 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("lease-duration", 15.0, float, "seconds after which another replica may lead")
     flag("lease-renew", 10.0, float, "seconds without renewal after which the leader stops")
     flag("lease-retry", 2.0, float, "seconds between two looks at the Lease")
+    # The API server, kubelet and Prometheus are outside the pod.
     flag("admission-host", "0.0.0.0", text="address of the admission endpoint")  # noqa: S104
     flag("admission-port", 9443, int, "port of the admission endpoint")
     flag("admission-deadline", 3.5, float, "seconds to judge one object")
+    # As above.
     flag("health-host", "0.0.0.0", text="address of health and metrics")  # noqa: S104
     flag("health-port", 8080, int, "port of health and metrics")
     flag("ports-file", None, text="file that takes the chosen ports")
