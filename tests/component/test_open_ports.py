@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 from collections.abc import Iterator
@@ -140,3 +141,32 @@ def test_s18_operations_change_nothing(worker: WorkerProcess) -> None:
         for method in ("POST", "PUT", "DELETE", "PATCH"):
             url = f"http://127.0.0.1:{worker.operations_port}{path}"
             assert httpx.request(method, url, content=b"{}").status_code == 405
+
+
+async def test_s12_a_flood_of_strangers_stores_nothing_and_keeps_nobody_out(
+    worker: WorkerProcess, plan: FlowPlan
+) -> None:
+    """Two thousand large requests without the credential: senders who have it are served meanwhile."""
+    url, before = worker.capture_url(plan), worker.report().store.captured
+    memory = worker.peak_memory_kib()
+    limits = httpx.Limits(max_connections=50)
+    done: list[int] = []
+
+    async def flood(client: httpx.AsyncClient) -> None:
+        while len(done) < 2000:
+            answer = await client.post(
+                url, content=b"x" * 500_000, headers={"Authorization": "Bearer no"}
+            )
+            done.append(answer.status_code)
+
+    async with httpx.AsyncClient(limits=limits, timeout=60) as client, asyncio.TaskGroup() as tasks:
+        for _ in range(40):
+            tasks.create_task(flood(client))
+        for number in range(20):
+            body = BODY.replace(b"8b3897563cc2333a", b"flood%011d" % number)
+            sent = {"Authorization": f"Bearer {TOKEN}"}
+            assert (await client.post(url, content=body, headers=sent)).status_code == 200
+
+    assert set(done) == {401}
+    assert worker.report().store.captured == before + 20
+    assert worker.peak_memory_kib() - memory < 32 * 1024
