@@ -177,7 +177,8 @@ def runtimes(draw: random.Random) -> Iterator[dict[str, Any]]:
 def test_s45_whatever_a_flow_says_its_pod_runs_our_image_within_the_same_fence(seed: int) -> None:
     """Only resources, store and replicas are theirs; everything else that they try is no field."""
     draw = random.Random(seed)
-    usual = pod_of(example_worker())
+    worker = example_worker()
+    usual = pod_of(worker)
     fixed = ("image", "command", "args", "securityContext", "ports", "lifecycle")
     refused = taken = 0
     for _, raw in zip(range(400), runtimes(draw), strict=False):
@@ -187,8 +188,8 @@ def test_s45_whatever_a_flow_says_its_pod_runs_our_image_within_the_same_fence(s
             refused += 1
             continue
         taken += 1
-        store = runtime.store
-        pod = pod_of(replace(example_worker(store=store), runtime=runtime))
+        plan = worker.plan.model_copy(update={"store": runtime.store})
+        pod = pod_of(replace(worker, plan=plan, runtime=runtime))
         assert set(pod) - {"topologySpreadConstraints"} == set(usual)
         assert pod["securityContext"] == usual["securityContext"]
         assert pod["serviceAccountName"] == usual["serviceAccountName"]
