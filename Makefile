@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PYTHONPATH := tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test fmt generate lock provision cluster cluster-down bench bench-scale fault crash-points reactions images clean
+.PHONY: help setup demo check test audit fmt generate lock provision cluster cluster-down bench bench-scale fault crash-points reactions images clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ check: setup ## Format, lint, types, contracts, unit and golden tests, generated
 
 test: setup ## Everything, with a real Kubernetes and real peers; says at its end what could not run
 	@.ci/test.sh
+
+audit: setup ## Ask PyPI for known flaws of every locked dependency; needs the network, fails without an answer
+	@for lock in constraints/*.txt; do echo "== $$lock"; \
+	  $(BIN)/uvx pip-audit==2.10.1 --strict --disable-pip --require-hashes -r "$$lock" || exit 1; done
 
 fmt: setup ## Format the code
 	@$(BIN)/ruff check -q --fix-only . && $(BIN)/ruff format -q .

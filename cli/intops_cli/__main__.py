@@ -1,17 +1,20 @@
 """`intops`: one command for people. Wires flags, commands and exit codes together."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
+from typing import TextIO, cast
 
 from intops_cli.completion_words import completions, for_kubectl
 from intops_cli.exits import MEANINGS, OK, REFUSED, UNAVAILABLE, USAGE
 from intops_cli.manifests import DEFAULT_NAMESPACE, ManifestError
 from intops_cli.output import FORMATS, say
+from intops_cli.terminal import HarmlessStream
 from intops_cli.worker_client import Refused, WorkerUnavailable
 
 COMMANDS = (
@@ -114,6 +117,26 @@ def main(arguments: list[str] | None = None, *, as_plugin: bool = False) -> None
     # In a cluster the default is another one than for manifests, so what was named is kept.
     given.named_namespace = given.namespace
     given.namespace = given.namespace or DEFAULT_NAMESPACE
+    # `run` draws its own table, of what the folder says.
+    careful = given.command != "run"
+    with _careful() if careful else contextlib.nullcontext():
+        code = _ended(given)
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _careful() -> Iterator[None]:
+    """What is printed steers no terminal, whoever wrote it."""
+    out, err = HarmlessStream(sys.stdout), HarmlessStream(sys.stderr)
+    with (
+        contextlib.redirect_stdout(cast("TextIO", out)),
+        contextlib.redirect_stderr(cast("TextIO", err)),
+    ):
+        yield
+
+
+def _ended(given: argparse.Namespace) -> int:
+    """Run the command; its exit code."""
     try:
         code = int(command_module(given.command).run(given))
     except ManifestError as error:
@@ -130,7 +153,7 @@ def main(arguments: list[str] | None = None, *, as_plugin: bool = False) -> None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = OK
-    sys.exit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ DEFAULT_NAMESPACE = "default"
 # Folders beside the manifests that hold none: cases (messages in, requests out) and captured payloads.
 CASES = "cases"
 SAMPLES = "samples"
+# Of one document. An object of 1.5 MiB, the most that a cluster stores, has fewer.
+MAX_NODES = 500_000
 
 
 class ManifestError(Exception):
@@ -118,6 +120,11 @@ def _read_file(file: Path) -> Iterator[Manifest]:
         for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
             if node is None:
                 continue
+            if _is_endless(node):
+                raise ManifestError(
+                    f"{file}:{node.start_mark.line + 1}: its aliases unfold to more than {MAX_NODES:,} values, which "
+                    "no cluster takes; write out what is meant, without * and &."
+                )
             raw = yaml.SafeLoader("").construct_document(node)
             if not isinstance(raw, dict):
                 raise ManifestError(
@@ -134,8 +141,25 @@ def _read_file(file: Path) -> Iterator[Manifest]:
         raise ManifestError(
             f"{file}:{line}: this is not YAML: {error.reason}; save it as plain text."
         ) from error
+    except RecursionError as error:
+        raise ManifestError(
+            f"{file}:1: it nests deeper than any manifest; write it flat."
+        ) from error
     except UnicodeDecodeError as error:
         raise ManifestError(f"{file}:1: this is not UTF-8 text; save it as UTF-8.") from error
+
+
+def _is_endless(node: yaml.Node) -> bool:
+    """Whether a document holds too many values once each alias stands for what it names, or names itself."""
+    todo, count = [node], 0
+    while todo and count <= MAX_NODES:
+        count += 1
+        here = todo.pop()
+        if isinstance(here, yaml.MappingNode):
+            todo += [part for pair in here.value for part in pair]
+        elif isinstance(here, yaml.SequenceNode):
+            todo += here.value
+    return count > MAX_NODES
 
 
 def _note_lines(node: yaml.Node, path: str, lines: dict[str, int]) -> None:

@@ -62,10 +62,11 @@ class Session:
         return self.root / "worker.json"
 
     def prepare(self) -> None:
-        """Make the folders; Secrets are for the owner's eyes only."""
+        """Make the folders; Secrets, and the messages in the stores, are for the owner's eyes only."""
         for folder in (self.plans, self.secrets, self.data):
             folder.mkdir(parents=True, exist_ok=True)
-        self.secrets.chmod(0o700)
+        for folder in (self.secrets, self.data):
+            folder.chmod(0o700)
 
     def write_secret(self, name: str, values: dict[str, str]) -> None:
         """Lay one Secret out as a mounted volume has it."""

@@ -11,6 +11,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from intops_operator.metrics import REGISTRY
 
 
+async def nameless(_: web.Request, response: web.StreamResponse) -> None:
+    """Take out the header in which aiohttp names itself and its version; whoever asks needs neither."""
+    response.headers.pop("Server", None)
+
+
 class HealthServer:
     """Plain HTTP, for kubelet and Prometheus."""
 
@@ -24,6 +29,7 @@ class HealthServer:
     async def start(self) -> None:
         """Bind; `port` is then the real one."""
         app = web.Application()
+        app.on_response_prepare.append(nameless)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)

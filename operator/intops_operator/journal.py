@@ -6,11 +6,18 @@ a header or a secret: callers pass names, counts, reasons and durations only.
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 LEVELS = {"debug": logging.DEBUG, "info": 20, "warning": 30, "error": 40}
+# What steers a terminal and JSON lets through: C1 controls, directions of writing, other ends of a line.
+_STEERS: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return f"\\u{ord(match.group()):04x}"
 
 
 class Journal:
@@ -53,7 +60,7 @@ class JsonFormatter(logging.Formatter):
         line.update(getattr(record, "data", {}))
         if record.exc_info is not None and record.exc_info[1] is not None:
             line |= _told(record.exc_info[1])
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return _STEERS.sub(_written_out, json.dumps(line, ensure_ascii=False, default=str))
 
 
 def _told(error: BaseException) -> dict[str, str]:

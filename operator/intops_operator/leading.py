@@ -106,6 +106,8 @@ class Leading:
             settings.worker_pull_policy,
             settings.worker_pull_secrets,
             settings.worker_priority_class,
+            settings.worker_allow_ranges,
+            settings.worker_deny_ranges,
         )
         shaping = shaping_of(settings, worker, self._cluster, self._cache, book, queue)
         reconciler = Reconciler(

@@ -5,9 +5,10 @@ environment variable `INTOPS_SOME_NAME`; the flag wins.
 """
 
 import argparse
+import ipaddress
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -39,6 +40,10 @@ class Settings:
     """`--worker-pull-secrets`: comma-separated names of image pull Secrets in the Flow's namespace."""
     worker_priority_class: str | None
     """`--worker-priority-class`: PriorityClass of the workers."""
+    worker_allow_ranges: tuple[str, ...]
+    """`--worker-allow-ranges`: private ranges that workers may call; RFC 1918 and fc00::/7 if empty."""
+    worker_deny_ranges: tuple[str, ...]
+    """`--worker-deny-ranges`: ranges that no worker may call, such as that of nodes."""
     operations_port: int
     """`--operations-port`: port at which workers answer `/report` (8081)."""
     report_interval_s: float
@@ -153,10 +158,28 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("identity", environ.get("HOSTNAME") or socket.gethostname(), text="name in the Lease")
     flag("kubeconfig", environ.get("KUBECONFIG"), text="for developers")
     flag("watch-namespaces", "", _list, "namespaces to work in; all if empty")
+    _work(flag)
+    flag("lease-name", "intops-operator", text="Lease by which one replica leads")
+    flag("lease-duration", 15.0, float, "seconds after which another replica may lead")
+    flag("lease-renew", 10.0, float, "seconds without renewal after which the leader stops")
+    flag("lease-retry", 2.0, float, "seconds between two looks at the Lease")
+    _serving(flag)
+    return parser
+
+
+def _work(flag: Callable[..., None]) -> None:
+    """What the leader does, and how often."""
     flag("worker-image", "intops-worker:latest", text="image of the workers")
     flag("worker-pull-policy", "IfNotPresent", text="IfNotPresent, Always or Never")
     flag("worker-pull-secrets", "", _list, "image pull Secrets of the workers")
     flag("worker-priority-class", None, text="PriorityClass of the workers")
+    flag(
+        "worker-allow-ranges",
+        "",
+        _list,
+        "private ranges that workers may call; RFC 1918 and fc00::/7 if empty",
+    )
+    flag("worker-deny-ranges", "", _list, "ranges that no worker may call")
     flag("operations-port", names.PORT_OPERATIONS, int, "port of the workers' reports")
     flag("report-interval", 5.0, float, "seconds between two reports of a worker")
     flag("report-timeout", 3.0, float, "seconds to wait for one report")
@@ -173,14 +196,16 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("rollout-wave", 10, int, "Flows that roll to a new worker image at the same time")
     flag("rollout-pause", 60.0, float, "seconds a Flow must be well with a new image")
     flag("rollout-deadline", 180.0, float, "seconds after which a roll that does badly halts all")
-    flag("lease-name", "intops-operator", text="Lease by which one replica leads")
-    flag("lease-duration", 15.0, float, "seconds after which another replica may lead")
-    flag("lease-renew", 10.0, float, "seconds without renewal after which the leader stops")
-    flag("lease-retry", 2.0, float, "seconds between two looks at the Lease")
+
+
+def _serving(flag: Callable[..., None]) -> None:
+    """What every replica answers, and what it proves itself with."""
+    # The API server, kubelet and Prometheus are outside the pod.
     flag("admission-host", "0.0.0.0", text="address of the admission endpoint")  # noqa: S104
     flag("admission-port", 9443, int, "port of the admission endpoint")
     flag("admission-deadline", 3.5, float, "seconds to judge one object")
     flag("drain", 5.0, float, "seconds for which admission is answered after the order to end")
+    # As above.
     flag("health-host", "0.0.0.0", text="address of health and metrics")  # noqa: S104
     flag("health-port", 8080, int, "port of health and metrics")
     flag("ports-file", None, text="file that takes the chosen ports")
@@ -193,7 +218,6 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("webhook-configuration", None, text="ValidatingWebhookConfiguration that gets the CA")
     flag("catalog-manage", "true", _boolean, "apply the shipped classes, models and patterns")
     flag("log-level", "info", text="debug, info, warning or error")
-    return parser
 
 
 def parse_settings(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -213,6 +237,13 @@ def parse_settings(arguments: Sequence[str], environ: Mapping[str, str] = os.env
     for name in ("rollout_canaries", "rollout_wave"):
         if given[name] < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, or nothing ever rolls")
+    for name in ("worker_allow_ranges", "worker_deny_ranges"):
+        for text in given[name]:
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                flag = name.replace("_", "-")
+                parser.error(f"--{flag}: {error}; write ranges such as 10.0.0.0/8,192.168.0.0/16")
     in_seconds = (
         "report_interval", "report_timeout", "no_report_after", "resync_interval",
         "purge_interval", "counters_interval", "lease_duration", "lease_renew", "lease_retry",

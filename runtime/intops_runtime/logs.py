@@ -7,6 +7,7 @@ import asyncio
 import errno
 import json
 import logging
+import re
 import sys
 import time
 from typing import Any, Final, TextIO
@@ -14,6 +15,12 @@ from typing import Any, Final, TextIO
 log = logging.getLogger("intops.worker")
 
 SAY_AGAIN_S: Final = 60.0
+# What steers a terminal and JSON lets through: C1 controls, directions of writing, other ends of a line.
+_STEERS: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return f"\\u{ord(match.group()):04x}"
 
 
 class JsonLines(logging.Formatter):
@@ -32,7 +39,7 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
             line["at"] = _places(record.exc_info[2])
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _STEERS.sub(_written_out, json.dumps(line, ensure_ascii=False, default=str))
 
 
 def _places(traceback: object) -> list[str]:

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from intops_runtime.core.compiled import CompiledPlan
+from intops_runtime.core.hiding import MASK
 from intops_runtime.core.masking import (
-    MASK,
     masked,
     masked_anywhere,
     personal_in_incident,

@@ -387,7 +387,7 @@ def _drops_poison(compiled: CompiledPlan) -> bool:
 
 
 def _tell(flow: tuple[str, str], leased: Leased, settlement: Settlement) -> None:
-    """One line for each outcome that is not plain delivery. Never a payload."""
+    """One line for each outcome that is not plain delivery. Never a payload, and no words that may quote one."""
     log.info(
         "message settled",
         extra={
@@ -397,7 +397,7 @@ def _tell(flow: tuple[str, str], leased: Leased, settlement: Settlement) -> None
                 "state": settlement.state.value,
                 "reason": settlement.reason,
                 "class": settlement.error_class,
-                "detail": settlement.detail,
+                "path": settlement.path,
             }
         },
     )

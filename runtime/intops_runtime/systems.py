@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 
 from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
+from intops_runtime.core.masking import personal_in_native, personal_in_record
 from intops_runtime.edges.outbound import Outbound
 from intops_runtime.enriching import Enricher
 from intops_runtime.target import Target
@@ -50,6 +51,7 @@ class Systems:
         before, self.targets = self.targets, {}
         for name, target in compiled.targets.items():
             self.targets[name] = self._way_to(target, before.pop(name, None))
+            self.targets[name].personal = personal_in_native(compiled, name)
         known, self.enrichers = self.enrichers, {}
         for name, compiled_enricher in compiled.enrichers.items():
             old = known.pop(name, None)
@@ -59,6 +61,7 @@ class Systems:
                 self.enrichers[name] = old
             else:
                 self.enrichers[name] = Enricher(compiled_enricher, way)
+            way.personal = personal_in_record(compiled)
         # Running attempts finish as they began, so nothing is closed before the end.
         self._retired += [*before.values(), *(gone.target for gone in known.values())]
 

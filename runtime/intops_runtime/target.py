@@ -18,6 +18,8 @@ from intops_runtime.core.budget import RetryBudget
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledSystem
 from intops_runtime.core.gates import Gate
+from intops_runtime.core.hiding import quotable
+from intops_runtime.core.masking import personal_values
 from intops_runtime.core.proving import CredentialMissing, credential_headers
 from intops_runtime.core.requests import (
     CompiledOperation,
@@ -87,6 +89,8 @@ class Target:
         self._outbound = outbound
         self._secrets = secrets
         self._on_gate = on_gate
+        self.personal: tuple[str, ...] = ()
+        """Paths of what is written that hold personal data: masked where the system quotes them."""
         self._gate = Gate()
         self.budget = RetryBudget()
         self._credential = 0
@@ -219,10 +223,14 @@ class Target:
         sent = await self._send(operation, facts, headers or {}, before)
         if isinstance(sent, Failure):
             return sent
-        request, response = sent
+        request, response, proof = sent
         if not operation.succeeded(facts, request, response):
+            words = [
+                *quotable(self.compiled.class_.spec.auth, self._secret() or {}, proof.headers),
+                *personal_values(facts.record, self.personal),
+            ]
             failure = classifying.of_response(
-                self.compiled.class_, request, response, now=utc_now()
+                self.compiled.class_, request, response, now=utc_now(), secrets=words
             )
             self._note(failure, credential)
             return failure
@@ -259,7 +267,7 @@ class Target:
         facts: Facts,
         headers: Mapping[str, str],
         before: Callable[[], None] | None,
-    ) -> tuple[HttpRequest, HttpResponse] | Failure:
+    ) -> "tuple[HttpRequest, HttpResponse, _Proof] | Failure":
         binding, credential = self.compiled.binding, self._credential
         try:
             request = operation.request(
@@ -283,7 +291,7 @@ class Target:
                     self._note(proof, credential)
                     return proof
                 response = await self._outbound.send(request, proof.headers, before)
-            return request, response
+            return request, response, proof
         except TransportError as error:
             failure = classifying.of_transport(error.kind, error.message)
             self._note(failure, credential)

@@ -134,7 +134,7 @@ def misbehaving(fault: str, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def test_only_new_specs_of_intops_wait_while_admission_is_broken(broken: ControlPlane) -> None:
-    """F69: objects of intops are refused with the reason; the rest of the cluster goes on."""
+    """F69, S-50: objects of intops are refused with the reason; the rest of the cluster goes on."""
     kubectl = broken.kubectl
     flow = json.dumps(placed(documents("flow.yaml")[0]))
     spec = json.dumps({"spec": {"limits": {"concurrency": 2}}})
@@ -175,7 +175,7 @@ def test_without_its_condition_a_label_would_wait_too(plane: ControlPlane, tmp_p
 def test_an_object_can_be_deleted_while_admission_is_broken(
     plane: ControlPlane, tmp_path: Path
 ) -> None:
-    """F69: cleaning up needs no operator, finalizers included."""
+    """F69, S-50, S-60: cleaning up needs no operator, finalizers included."""
     connector = ("connector/alertmanager", "-n", SPACE)
     nothing = json.dumps({"metadata": {"finalizers": None}})
     with misbehaving("nobody", tmp_path) as configuration:

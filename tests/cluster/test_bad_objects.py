@@ -179,7 +179,7 @@ def noted(bytes_: int) -> Manifest:
 def test_what_is_too_much_is_refused_by_both_with_the_field(
     api: Api, known: Resources, manifest: Manifest
 ) -> None:
-    """Nobody learns from a broken roll-out that a list or a text has a bound."""
+    """S-54: Nobody learns from a broken roll-out that a list or a text has a bound."""
     (promise,) = denials(manifest, known)
 
     (refusal,) = refusals(api.create(manifest))
@@ -197,7 +197,7 @@ def test_what_is_too_much_is_refused_by_both_with_the_field(
 def test_the_largest_that_is_allowed_is_stored_and_judged(
     api: Api, known: Resources, manifest: Manifest
 ) -> None:
-    """Neither the rules in the CRD nor the operator cost more than a cluster grants."""
+    """S-54: Neither the rules in the CRD nor the operator cost more than a cluster grants."""
     assert denials(manifest, known) == []
 
     answer = api.create(manifest, keep=True)
@@ -215,7 +215,7 @@ def judged_true(found: Manifest) -> bool:
 
 
 def test_an_expression_that_costs_too_much_is_refused_and_keeps_nobody_waiting(api: Api) -> None:
-    """All its examples would run for many seconds; the API server waits five, and others ask meanwhile."""
+    """S-55: All its examples would run for many seconds; the API server waits five, and others ask meanwhile."""
     hostile = the("Mapping", "alertmanager-to-event")
     hostile["metadata"]["name"] = "hostile"
     first = hostile["spec"]["examples"][0]

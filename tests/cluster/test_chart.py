@@ -183,7 +183,7 @@ def test_a_wrong_value_is_refused_with_its_place(values: dict[str, Any], place: 
 
 
 def test_the_operator_is_closed_but_for_what_it_needs() -> None:
-    """In: admission, and metrics and probes. Out: names, the API server, reports of workers."""
+    """S-49: In: admission, and metrics and probes. Out: names, the API server, reports of workers."""
     policy = one(render(networkPolicy={"enabled": True}), "NetworkPolicy")["spec"]
     template = operator_pod()
     entries = [p["port"] for rule in policy["ingress"] for p in rule["ports"]]
@@ -201,7 +201,7 @@ def test_the_operator_is_closed_but_for_what_it_needs() -> None:
 
 
 def test_who_may_scrape_the_operator_can_be_said() -> None:
-    """Admission stays open: the API server has no address that a policy could name."""
+    """S-18: Admission stays open: the API server has no address that a policy could name."""
     peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
     policy = one(render(networkPolicy={"enabled": True, "metricsFrom": peers}), "NetworkPolicy")[
         "spec"
@@ -301,7 +301,7 @@ def pod_of(template: Manifest, space: str) -> str:
     "template", [operator_pod, worker_pod, proof_pod], ids=["operator", "worker", "helm test"]
 )
 def test_a_restricted_namespace_takes_the_pods(template: Any, api_server: ControlPlane) -> None:
-    """Neither refused nor warned about."""
+    """S-48: Neither refused nor warned about."""
     space = strict(api_server)
 
     done = api_server.kubectl.try_run(
@@ -312,7 +312,7 @@ def test_a_restricted_namespace_takes_the_pods(template: Any, api_server: Contro
 
 
 def test_a_restricted_namespace_refuses_a_pod_with_more_rights(api_server: ControlPlane) -> None:
-    """The control: one right too many, and the same pod is refused."""
+    """S-48: The control: one right too many, and the same pod is refused."""
     space, template = strict(api_server), worker_pod()
     template["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
 
@@ -332,9 +332,25 @@ def test_helm_test_asks_where_the_operator_is_asked() -> None:
 
     assert container["command"][-1] == "--namespace=itsm"
     assert role["metadata"]["namespace"] == "itsm"
+    # The last two are what the policies on rights ask of whoever creates a Connector.
     assert role["rules"] == [
-        {"apiGroups": ["intops.io"], "resources": ["connectors"], "verbs": ["create"]}
+        {"apiGroups": ["intops.io"], "resources": ["connectors"], "verbs": ["create"]},
+        {"apiGroups": ["intops.io"], "resources": ["connectorclasses"], "verbs": ["use"]},
+        {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["intops-proof"], "verbs": ["get"]},
+    ]  # fmt: skip
+
+
+def test_ranges_of_workers_are_values() -> None:
+    """S-20: What may be called and what must not be is said once, in the chart."""
+    ranges = {"allowRanges": ["100.64.0.0/10", "10.0.0.0/8"], "denyRanges": ["10.9.0.0/16"]}
+    (container,) = one(render(worker=ranges), "Deployment")["spec"]["template"]["spec"][
+        "containers"
     ]
+
+    assert "--worker-allow-ranges=100.64.0.0/10,10.0.0.0/8" in container["args"]
+    assert "--worker-deny-ranges=10.9.0.0/16" in container["args"]
+    with pytest.raises(HarnessError, match="/worker/denyRanges"):
+        render(worker={"denyRanges": ["everything"]})
 
 
 def test_without_admission_there_is_nothing_to_prove() -> None:

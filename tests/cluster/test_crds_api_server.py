@@ -288,7 +288,7 @@ def test_explain_tells_what_a_field_is_for(api: Api) -> None:
 
 
 def test_a_decision_is_made_in_ones_own_name(api: Api) -> None:
-    """The policy knows who is asking, whatever the object says, cluster administrators included."""
+    """S-64: The policy knows who is asking, whatever the object says, cluster administrators included."""
     action = corrected("action-in-another-name")
     other = replace(api, user="mallory@example.com")
 

@@ -156,7 +156,7 @@ def test_an_outage_shows_within_thirty_seconds_and_ends_by_itself(
 
 
 def test_a_wrong_token_holds_the_connector_until_the_secret_changes(installed: Installed) -> None:
-    """No hammering, no restart, and the condition says what to do."""
+    """S-35: No hammering, no restart, and the condition says what to do."""
     before = len(installed.tickets())
     pods = installed.lives()
     installed.put_secret("helpdesk-token", token="wrong")
@@ -377,7 +377,7 @@ def test_helm_test_says_that_the_operator_refuses_what_is_wrong(installed: Insta
 
 
 def test_traffic_writes_the_status_only_for_a_reason(installed: Installed) -> None:
-    """At ten events a second a status is written for a verdict, a crossing of zero, or a minute."""
+    """S-59: At ten events a second a status is written for a verdict, a crossing of zero, or a minute."""
     installed.await_quiet()
     before, received = installed.versions(), installed.store()["received"]
     total, url, began, sent = 10 * TRAFFIC_S, installed.capture_url(), time.monotonic(), 0
@@ -401,7 +401,7 @@ def test_traffic_writes_the_status_only_for_a_reason(installed: Installed) -> No
 
 
 def test_questions_reach_the_worker_through_the_cluster(installed: Installed) -> None:
-    """`intops messages` and `replay` by kubelet's port-forward, with the rights of the kubeconfig and no more."""
+    """S-18: `messages` and `replay` by kubelet's port-forward, with the rights of the kubeconfig and no more."""
 
     def intops(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

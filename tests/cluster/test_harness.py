@@ -255,7 +255,7 @@ def test_a_running_cluster_is_seen_as_left_over(node: OneNode) -> None:
 def test_an_image_holds_what_its_plane_needs_and_no_more(
     node: OneNode, product_images: dict[str, str], plane: str, present: str, absent: str
 ) -> None:
-    """Images run as a non-root user on a read-only root, without the other plane's packages."""
+    """S-72: Images run as a non-root user on a read-only root, without the other plane's packages."""
     find = "from importlib.util import find_spec as find;"
     code = f"{find} print(bool(find('{present}')), bool(find('{absent}')), bool(find('pip')))"
     image = {

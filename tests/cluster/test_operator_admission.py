@@ -231,7 +231,7 @@ def ask(plane: ControlPlane, port: int, method: str, path: str, body: str) -> tu
 def test_what_is_no_review_is_never_allowed(
     judged: tuple[ControlPlane, OperatorProcess], method: str, path: str, body: str, status: int
 ) -> None:
-    """A typo in a configuration must not switch validation off."""
+    """S-52: A typo in a configuration must not switch validation off."""
     plane, replica = judged
     code, text = ask(plane, replica.ports["admission"], method, path, body)
 

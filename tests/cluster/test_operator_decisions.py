@@ -110,7 +110,7 @@ def test_a_refusal_of_the_worker_is_the_answer(
 def test_a_second_person_approves_and_nobody_approves_for_another(
     plane: ControlPlane, replica: OperatorProcess, workers: ReportServer, itsm: str
 ) -> None:
-    """Nothing goes down before; the API server verifies both names."""
+    """S-64: Nothing goes down before; the API server verifies both names."""
     flow = healthy(plane, workers, itsm)
     kubectl = plane.kubectl
     kubectl.run(

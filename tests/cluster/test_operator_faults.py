@@ -69,7 +69,7 @@ def test_f60_an_api_server_and_its_store_that_restart_cost_nothing_but_time(
 def test_f76_a_namespace_goes_with_its_flows_whether_an_operator_is_there_or_not(
     plane: ControlPlane, api: Api, workers: ReportServer, tmp_path: Path
 ) -> None:
-    """F76: no finalizer of ours holds it."""
+    """F76, S-60: no finalizer of ours holds it."""
     flags = (f"--operations-port={workers.port}",)
     with operator(plane, tmp_path, "op", *flags) as replica:
         life(api, workers, "with-operator", replica).create()
@@ -108,7 +108,7 @@ def test_f81_whatever_people_do_to_children_is_undone_and_what_is_theirs_stays(
     plane: ControlPlane, api: Api, workers: ReportServer, replica: OperatorProcess,
     itsm: str, seed: int, fault_runs: str,
 ) -> None:  # fmt: skip
-    """F81: random edits and deletions of children; labels and annotations of others are left alone."""
+    """F81, S-63: random edits and deletions of children; labels and annotations of others are left alone."""
     story = life(api, workers, itsm, replica)
     story.create()
     picture = story.settled()

@@ -65,7 +65,7 @@ def test_a_flow_applied_before_its_mapping_is_planned_when_the_mapping_arrives(
 def test_an_edited_child_is_repaired(
     plane: ControlPlane, replica: OperatorProcess, itsm: str
 ) -> None:
-    """Whoever edits or deletes a child by hand sees it come back as it was."""
+    """S-63: Whoever edits or deletes a child by hand sees it come back as it was."""
     apply(plane, itsm, "connectors.yaml", "mappings.yaml", "flow.yaml")
     plane.kubectl.wait(lambda _: True, f"deploy/{CHILD}", "-n", itsm, what="the worker")
 

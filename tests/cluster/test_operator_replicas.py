@@ -155,7 +155,7 @@ def judged(connection: http.client.HTTPSConnection) -> tuple[bool, str | None]:
 def test_a_stopped_leader_writes_nothing_after_it_wakes_up(
     api_server: ControlPlane, tmp_path: Path
 ) -> None:
-    """A frozen process finds its term over by its own clock, and is a good follower after."""
+    """S-65: A frozen process finds its term over by its own clock, and is a good follower after."""
     install_kinds(api_server)
     api_server.kubectl.apply(namespace("frozen"))
     flags = two_flags(tmp_path)
@@ -190,7 +190,7 @@ def test_a_stopped_leader_writes_nothing_after_it_wakes_up(
 def test_the_rights_of_the_chart_suffice(
     watched: tuple[str, ...], api_server: ControlPlane, tmp_path: Path
 ) -> None:
-    """As the chart's service account, and as nobody more, the operator makes a whole worker."""
+    """S-44: As the chart's service account, and as nobody more, the operator makes a whole worker."""
     space = watched[0] if watched else "rights"
     install_kinds(api_server)
     kubectl = api_server.kubectl

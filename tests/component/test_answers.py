@@ -107,7 +107,7 @@ def test_what_a_person_must_decide_is_not_called_ended(counter: Counter) -> None
 
 
 def test_only_numbers_of_ones_own_deliveries_are_answered(counter: Counter) -> None:
-    """Everything else is the same 404."""
+    """S-11: Everything else is the same 404."""
     assert counter.post("a").status_code == 200
     for below in ("/999", "/-1", "/0x1", "/1/2", "/", "/9999999999999999999999"):
         assert counter.request("GET", below).status_code == 404, below

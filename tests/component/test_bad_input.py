@@ -104,7 +104,7 @@ def odd_bodies() -> dict[str, bytes]:
 def test_whatever_a_proved_sender_sends_is_accounted_for(
     worker: WorkerProcess, plan: FlowPlan, seed: int
 ) -> None:
-    """Acknowledged means kept: each odd body is a message in exactly one state, and nothing crashes."""
+    """S-09, S-19: Acknowledged means kept: each odd body is a message in exactly one state, and nothing crashes."""
     draw = random.Random(seed)
     bodies = list(odd_bodies().values())
     valid = alert("valid")
@@ -144,7 +144,7 @@ def exchange(worker: WorkerProcess, raw: bytes) -> bytes:
 def test_what_is_no_http_is_answered_or_cut_off_and_nothing_is_kept(
     worker: WorkerProcess, plan: FlowPlan
 ) -> None:
-    """Neither noise nor tricks with lengths reach the store, and the next sender is served."""
+    """S-05: Neither noise nor tricks with lengths reach the store, and the next sender is served."""
     path = worker.capture_url(plan).split(str(worker.capture_port), 1)[1].encode()
     head = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
     head += SOURCE_CANARY.encode() + b"\r\n"
@@ -176,7 +176,7 @@ def test_what_is_no_http_is_answered_or_cut_off_and_nothing_is_kept(
 
 
 def test_a_sender_that_dawdles_is_sent_away(worker: WorkerProcess, plan: FlowPlan) -> None:
-    """A body that does not end is not waited for, and others are served meanwhile."""
+    """S-06: A body that does not end is not waited for, and others are served meanwhile."""
     path = worker.capture_url(plan).split(str(worker.capture_port), 1)[1]
     with socket.create_connection(("127.0.0.1", worker.capture_port), timeout=30) as line:
         line.sendall(

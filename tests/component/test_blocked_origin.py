@@ -44,7 +44,7 @@ async def bound_elsewhere(stage: Stage) -> None:
 async def test_a_secret_for_another_origin_holds_the_connector_until_the_secret_lists_it(
     stage: Stage,
 ) -> None:
-    """Not one request is made with it, no message goes to a person, and no restart is needed."""
+    """S-29: Not one request is made with it, no message goes to a person, and no restart is needed."""
     await bound_elsewhere(stage)
     pid = stage.worker.pid
     await stage.comes_to("a", "held")
@@ -78,7 +78,7 @@ async def test_a_connector_that_names_another_secret_goes_on_with_that_one(stage
 
 
 async def test_a_plan_that_leaves_the_connector_as_it_was_leaves_it_held(stage: Stage) -> None:
-    """Its status says so without a gap, and nothing is sent."""
+    """S-29: Its status says so without a gap, and nothing is sent."""
     await bound_elsewhere(stage)
     asked = len(stage.register.requests)
     (since,) = await held_since(stage)

@@ -44,7 +44,7 @@ def post(
 
 
 def test_any_other_path_or_method_is_the_same_404(worker: WorkerProcess, plan: FlowPlan) -> None:
-    """Nobody learns what runs here."""
+    """S-11: Nobody learns what runs here."""
     url = worker.capture_url(plan)
     root = url.split("/in/")[0]
     answers = [
@@ -59,7 +59,7 @@ def test_any_other_path_or_method_is_the_same_404(worker: WorkerProcess, plan: F
 def test_a_sender_without_the_right_token_is_refused(
     worker: WorkerProcess, plan: FlowPlan, token: str
 ) -> None:
-    """Whatever is wrong with it, the answer is the same, and nothing is stored."""
+    """S-01, S-12: Whatever is wrong with it, the answer is the same, and nothing is stored."""
     before = worker.report().store.captured
 
     answer = post(worker, plan, token=token)
@@ -69,7 +69,7 @@ def test_a_sender_without_the_right_token_is_refused(
 
 
 def test_a_body_that_is_too_large_is_refused(worker: WorkerProcess, plan: FlowPlan) -> None:
-    """The class says how large; the answer says so."""
+    """S-07: The class says how large; the answer says so."""
     answer = post(worker, plan, b'{"x": "' + b"a" * 1_100_000 + b'"}')
 
     assert answer.status_code == 413
@@ -77,7 +77,7 @@ def test_a_body_that_is_too_large_is_refused(worker: WorkerProcess, plan: FlowPl
 
 
 def test_a_body_that_nests_too_deep_is_refused(worker: WorkerProcess, plan: FlowPlan) -> None:
-    """A parser is not brought down, and the answer comes at once."""
+    """S-09: A parser is not brought down, and the answer comes at once."""
     answer = post(worker, plan, b"[" * 5000 + b"]" * 5000)
 
     assert answer.status_code == 400
@@ -85,7 +85,7 @@ def test_a_body_that_nests_too_deep_is_refused(worker: WorkerProcess, plan: Flow
 
 
 def test_a_compressed_body_is_refused(worker: WorkerProcess, plan: FlowPlan) -> None:
-    """A small bomb must not fill the memory."""
+    """S-08: A small bomb must not fill the memory."""
     assert post(worker, plan, b"x", **{"Content-Encoding": "gzip"}).status_code == 415
 
 
@@ -111,7 +111,7 @@ def _more_review(worker: WorkerProcess, before: int):  # type: ignore[no-untyped
 
 
 def test_a_replayed_request_makes_no_second_message(worker: WorkerProcess, plan: FlowPlan) -> None:
-    """F40: the copy is counted as a duplicate."""
+    """F40, S-03: the copy is counted as a duplicate."""
     alert = json.loads(BODY)
     alert["alerts"][0]["fingerprint"] = "replayed"
     body = json.dumps(alert).encode()
@@ -125,7 +125,7 @@ def test_a_replayed_request_makes_no_second_message(worker: WorkerProcess, plan:
 
 
 def test_without_its_secret_capture_tells_senders_to_come_again(plan: FlowPlan) -> None:
-    """Our own missing Secret is no fault of the sender: 503 with Retry-After, never 401."""
+    """S-36: Our own missing Secret is no fault of the sender: 503 with Retry-After, never 401."""
     with WorkerProcess(plan, secrets={"helpdesk-token": {"token": TOKEN}}) as worker:
         worker.start()
         worker.wait_ready()
@@ -143,7 +143,7 @@ def test_without_its_secret_capture_tells_senders_to_come_again(plan: FlowPlan) 
 
 
 def test_no_secret_is_shown_anywhere(worker: WorkerProcess, plan: FlowPlan) -> None:
-    """After all of the above the token is in no log line, report or metric."""
+    """S-32: After all of the above the token is in no log line, report or metric."""
     shown = [
         worker.log_file.read_text(encoding="utf-8"),
         worker.metrics(),

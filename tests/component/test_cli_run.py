@@ -213,7 +213,7 @@ def test_colour_is_for_terminals_and_no_color_is_honoured(local: LocalRun) -> No
 
 
 def test_the_log_of_a_run_shows_changes_and_no_secret(local: LocalRun) -> None:
-    """Without a terminal, a new table follows whenever something changed; credentials never show."""
+    """S-32: Without a terminal, a new table follows whenever something changed; credentials never show."""
     kept = [f for f in local.state.rglob("*") if f.is_file() and "secrets" not in f.parts]
     texts = [local.said(), *(f.read_text("utf-8", errors="replace") for f in kept)]
 
@@ -224,12 +224,13 @@ def test_the_log_of_a_run_shows_changes_and_no_secret(local: LocalRun) -> None:
 
 
 def test_secrets_of_a_run_are_for_its_owner_only(local: LocalRun) -> None:
-    """Nobody else on the machine reads a token or asks the worker."""
+    """S-39: Nobody else on the machine reads a token or a message, or asks the worker."""
     secrets = local.state / "secrets"
     files = [secrets, *secrets.rglob("*"), local.state / "console.sock"]
 
     assert [f for f in files if f.stat().st_mode & 0o077 and f.parent != secrets.parent] == []
     assert secrets.stat().st_mode & 0o077 == 0
+    assert (local.state / "data").stat().st_mode & 0o077 == 0
     assert (local.state / "console.sock").stat().st_mode & 0o077 == 0
 
 

@@ -61,7 +61,7 @@ def later(body: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_one_token_serves_all_requests(bench: RegisterBench) -> None:
-    """It is fetched before the first request and by one request for all who wait for it."""
+    """S-31: It is fetched before the first request and by one request for all who wait for it."""
     alerts = [{**FIRING["alerts"][0], "fingerprint": f"f{n}"} for n in range(20)]
 
     await bench.deliver({**FIRING, "alerts": alerts})
@@ -103,7 +103,7 @@ async def test_a_token_is_renewed_before_it_ends(bench: RegisterBench) -> None:
 
 
 async def test_a_client_that_is_refused_a_token_holds_its_connector(bench: RegisterBench) -> None:
-    """authDenied: nothing is sent any more, the words name the error, no secret is shown."""
+    """S-30, S-31: authDenied: nothing is sent any more, the words name the error, no secret is shown."""
     bench.register.token_answer = (401, {"error": "invalid_client"})
     bench.register.live_tokens.clear()
     await bench.restart()

@@ -138,7 +138,7 @@ def test_answers_last_as_long_as_the_decision_stands_there(
 def test_a_decision_that_cannot_be_applied_is_answered_without_words_of_a_message(
     worker: WorkerProcess, plan: FlowPlan, parts: dict[str, Any], says: str
 ) -> None:
-    """The status is read by more people than messages are."""
+    """S-32: The status is read by more people than messages are."""
     worker.write_actions(plan, decision("u1", **parts))
     found = wait_until(lambda: worker.answers().get("u1"), what="the answer")
 
@@ -150,7 +150,7 @@ def test_a_decision_that_cannot_be_applied_is_answered_without_words_of_a_messag
 def test_a_flow_that_asks_for_two_people_takes_no_decision_of_one(
     plan: FlowPlan, secrets: dict[str, dict[str, str]]
 ) -> None:
-    """Also where somebody gets past the operator."""
+    """S-64: Also where somebody gets past the operator."""
     review = plan.review.model_copy(update={"second_approver": True})
     plan = plan.model_copy(update={"review": review})
     with WorkerProcess(plan, secrets={**secrets_of(plan), **secrets}) as worker:

@@ -61,7 +61,7 @@ async def endpoint(tmp_path: Path) -> AsyncIterator[tuple[ClientSession, str]]:
 async def test_no_forged_review_makes_the_endpoint_fail(
     endpoint: tuple[ClientSession, str], seed: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It answers with a verdict or says what is wrong; never with an error of its own, or a traceback."""
+    """S-52: It answers with a verdict or says what is wrong; never with an error of its own, or a traceback."""
     session, address = endpoint
     draw = random.Random(seed)
     sound = reviews()

@@ -81,7 +81,7 @@ async def test_a_refusal_is_not_repeated_and_keeps_the_servers_words() -> None:
 
 
 async def test_a_replica_that_lost_the_lease_sends_no_write() -> None:
-    """Also not the repetition of one that began while it led."""
+    """S-65: Also not the repetition of one that began while it led."""
     asked: list[str] = []
 
     async def unavailable(request: web.Request) -> web.Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -168,7 +169,7 @@ async def test_a_word_in_between_is_no_answer() -> None:
 
 
 async def test_a_redirect_is_an_answer() -> None:
-    """It is not followed: the credential goes nowhere else."""
+    """S-23: It is not followed: the credential goes nowhere else."""
     moved = b"HTTP/1.1 302 Found\r\nLocation: http://example.com/\r\nContent-Length: 0\r\n\r\n"
     answer = await ask(lambda _: moved)
 
@@ -210,7 +211,7 @@ async def test_a_redirect_is_an_answer() -> None:
     ],
 )  # fmt: skip
 async def test_a_broken_answer_is_none(raw: bytes, kind: str) -> None:
-    """Each kind is told, so that an unknown outcome is looked up; memory stays small."""
+    """S-27: Each kind is told, so that an unknown outcome is looked up; memory stays small."""
     assert (await refused(lambda _: raw)).kind == kind
 
 
@@ -282,7 +283,7 @@ async def test_a_request_that_is_given_up_takes_its_connection_along() -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nX-Other: b", "a\nb", "a\rb", "a\0b"])
 async def test_a_header_is_one_header(value: str) -> None:
-    """A line break in a value would let a message write headers of its own; nothing is sent."""
+    """S-25: A line break in a value would let a message write headers of its own; nothing is sent."""
     for headers, credential in (({"X-Key": value}, {}), ({}, {"Authorization": value})):
         async with serving(lambda _: OK) as server, client() as outbound:
             with pytest.raises(TransportError) as caught:
@@ -293,7 +294,7 @@ async def test_a_header_is_one_header(value: str) -> None:
 
 
 async def test_a_class_cannot_move_the_end_of_a_message() -> None:
-    """Headers that say where a request ends are the client's alone."""
+    """S-25: Headers that say where a request ends are the client's alone."""
     framing = {"Content-Length": "0", "Transfer-Encoding": "chunked", "Host": "example.com"}
     async with serving(lambda _: OK) as server, client() as outbound:
         await outbound.send(request(server.url(), headers=framing), {})
@@ -307,7 +308,7 @@ async def test_a_class_cannot_move_the_end_of_a_message() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254"])
 async def test_an_address_that_is_not_allowed_is_not_called(host: str) -> None:
-    """Whether it is written down or hides behind a name."""
+    """S-20: Whether it is written down or hides behind a name."""
     outbound = PooledOutbound(AddressPolicy(), concurrency=1)
     with pytest.raises(TransportError) as caught:
         await outbound.send(request(f"http://{host}:9/"), {})
@@ -330,7 +331,7 @@ def ends_of(certificate: str) -> float:
 
 
 async def test_a_system_proves_who_it_is(tmp_path: Path) -> None:
-    """With its authority it is trusted; without, or under another name, nothing is sent to it."""
+    """S-26: With its authority it is trusted; without, or under another name, nothing is sent to it."""
     material = renewed(None, ["localhost"], datetime.now(UTC))
     names = {"ca": material.ca, "cert": material.certificate, "key": material.key}
     for name, text in names.items():
@@ -352,3 +353,57 @@ async def test_a_system_proves_who_it_is(tmp_path: Path) -> None:
 
     assert (other_name.value.kind, unknown.value.kind) == ("tls", "tls")
     assert len(server.requests) == 2
+
+
+async def test_s22_the_address_that_was_judged_is_the_one_that_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S-20: A name that is good when it is asked and bad a moment later leads nowhere bad."""
+    loop = asyncio.get_running_loop()
+    asked: list[str] = []
+    resolve = loop.getaddrinfo
+
+    async def alternating(host: object, port: object, **options: Any) -> Any:
+        if host != "rebound.example.com":
+            return await resolve(host, port, **options)  # type: ignore[arg-type]
+        asked.append(str(host))
+        address = "127.0.0.1" if len(asked) % 2 else "169.254.169.254"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(loop, "getaddrinfo", alternating)
+    answered = blocked = 0
+    async with serving(lambda _: OK) as server:
+        for _ in range(20):
+            async with client() as outbound:
+                url = f"http://rebound.example.com:{server.port}/things"
+                try:
+                    await outbound.send(request(url), {})
+                    answered += 1
+                except TransportError as error:
+                    blocked += error.kind == "blocked"
+
+    assert (answered, blocked) == (10, 10)
+    assert len(asked) == 20
+
+
+async def test_s28_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would see every request, and the credential of plain ones."""
+    async with serving(lambda _: OK) as proxy, serving(lambda _: OK) as server:
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        async with client() as outbound:
+            await outbound.send(request(server.url()), {"Authorization": "token t"})
+
+    assert (len(server.requests), proxy.connections) == (1, 0)
+
+
+async def test_s26_an_old_version_of_tls_is_not_spoken() -> None:
+    """Nor is anybody trusted without a certificate of the right name, whoever the authorities are."""
+    outbound = PooledOutbound(AddressPolicy(), concurrency=1)
+    trusting = PooledOutbound(AddressPolicy(), concurrency=1, authorities="")
+
+    for one in (outbound, trusting):
+        context = one._tls()
+        assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname

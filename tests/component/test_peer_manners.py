@@ -115,7 +115,7 @@ def desk_plan(endpoint: str) -> FlowPlan:
 
 
 def test_a_wrong_token_is_not_hammered_with(desk: RequestTracker) -> None:
-    """Twenty alerts and a refused token are a handful of requests, then silence until the Secret changes."""
+    """S-30: Twenty alerts and a refused token are a handful of requests, then silence until the Secret changes."""
     with (
         Relay(desk.url) as relay,
         running(desk_plan(relay.url), "helpdesk-token", {"token": "wrong"}) as flow,

@@ -350,13 +350,13 @@ async def test_locks_of_somebody_else_delay_and_end(
 def test_a_secret_that_does_not_say_how_to_connect_is_told(
     secret: dict[str, str] | None, words: str
 ) -> None:
-    """The sentence names the key to write and shows no value."""
+    """S-32: The sentence names the key to write and shows no value."""
     with pytest.raises(StoreAway, match=words):
         access_from("store", secret)
 
 
 def test_the_place_of_a_store_is_shown_without_user_and_password() -> None:
-    """Whichever way the Secret is written; the names that CloudNativePG writes are known."""
+    """S-32: Whichever way the Secret is written; the names that CloudNativePG writes are known."""
     by_address = access_from(
         "store", {"uri": "postgresql://user:word@db.example.com:5433/name?x=y"}
     )

@@ -91,7 +91,7 @@ def fields(answer: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]
 def test_messages_of_a_pod_are_read_through_its_loopback_port(
     gate: ApiGate, plan: FlowPlan, tmp_path: Path
 ) -> None:
-    """RBAC on pods/portforward decides; no other pod can reach that port."""
+    """S-18: RBAC on pods/portforward decides; no other pod can reach that port."""
     messages = ask(gate, tmp_path, "messages", "-o", "json", "--state", "done")
     review = ask(gate, tmp_path, "review", "list")
     explained = ask(gate, tmp_path, "explain", "message", "1", "--flow", plan.flow.name)

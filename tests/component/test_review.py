@@ -327,7 +327,7 @@ def test_a_database_that_is_away_is_told_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_erased_values_leave_a_chain_that_verifies(local: LocalRun) -> None:
-    """The right to be forgotten and the duty to keep records go together."""
+    """S-39: The right to be forgotten and the duty to keep records go together."""
     key = each(local)[0]["key"]
     local.ask("review", "discard", "1", "--reason", "asked for by jo@example.com")
     erased = local.ask("audit", "erase", key, "--reason", "request of the person concerned")

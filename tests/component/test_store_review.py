@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 import uuid
@@ -13,11 +14,12 @@ import pytest
 from intops_runtime.core.auditing import Entry, Row, shown
 from intops_runtime.core.decisions import Answer, Decision, Resolution, Select
 from intops_runtime.core.messages import IntakeResult, NewMessage, Settlement, State
-from intops_runtime.edges.store import audits
+from intops_runtime.edges.store import audits, pruning
 from intops_runtime.edges.store.base import Store
 from intops_runtime.edges.store.queries import Filter
 from intops_runtime.edges.store.reviews import Wanted
 from intops_runtime.edges.store.schema import APPLICATION_ID, STEPS
+from support.peers.process import wait_until
 from support.runtime.store_engines import Engine, PostgresEngine, SqliteEngine, problems, told
 
 pytestmark = pytest.mark.component
@@ -275,3 +277,44 @@ async def test_a_file_of_the_version_before_shows_its_review_queue(tmp_path: Pat
     assert (group.count, group.newest_at, applied.messages) == (2, 5.0, (1, 2))
     assert store.counts(time.time()).imbalance == 0
     await store.close()
+
+
+def left(folder: Path, words: bytes) -> list[str]:
+    """Files of the embedded store in which these bytes stand."""
+    return [file.name for file in sorted(folder.iterdir()) if words in file.read_bytes()]
+
+
+async def gone(folder: Path, words: bytes) -> None:
+    """Wait until they stand nowhere: the writer empties its log when it has answered."""
+    await asyncio.to_thread(
+        wait_until, lambda: left(folder, words) == [], what="the bytes are gone"
+    )
+
+
+async def test_s39_what_is_forgotten_or_erased_is_in_no_byte_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Payloads after their time, and values of the audit when they are erased: file and log are searched."""
+    monkeypatch.setattr(pruning, "KEEP_ENDED_S", 0.0)
+    payload, value = b"canary-payload-" + b"p" * 20_000, b"canary-value-" + b"v" * 9_000
+    store = await SqliteEngine(tmp_path).open()
+    for number, body in enumerate((payload, b"{}")):
+        text = body.decode()
+        accepted = await store.accept("source", str(number), {}, body, time.time())
+        await store.next_intake(100)
+        ended = NewMessage(
+            0, "k", None, State.DROPPED, "mapped", "repeat", "hash", {"title": text}, {"a": text}
+        )
+        await store.settle_intake([IntakeResult(accepted.id, (ended,))], time.time())
+    await store.decisions.audit(
+        Entry("discard", {"key": "k"}, {"detail": value.decode()}), time.time()
+    )
+    assert left(tmp_path, payload[:300]) != []
+    assert left(tmp_path, value[:300]) != []
+
+    await store.decisions.erase("k", Entry("erased", {"key": "k"}, {}), time.time())
+    await gone(tmp_path, b"v" * 300)
+    await store.prune(time.time())
+    await gone(tmp_path, b"p" * 300)
+    await store.close()
+    assert left(tmp_path, b"p" * 300) == []

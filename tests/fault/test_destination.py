@@ -180,7 +180,7 @@ LIES: dict[str, bytes] = {
 
 
 async def test_f28_garbage_answers_are_bounded_and_classified(road: Road) -> None:
-    """None crashes the worker, fills its memory or makes a second record; redirects are not followed."""
+    """S-27: None crashes the worker, fills its memory or makes a second record; redirects are not followed."""
     pid = road.worker.pid
 
     await road.send_through([NetworkFault("lie", raw=raw) for raw in LIES.values()])
@@ -308,7 +308,7 @@ async def test_f20_without_the_circuit_a_desk_that_is_down_is_hammered(
 
 @pytest.mark.parametrize("road", ["5s"], indirect=True)
 async def test_f21_one_slow_system_delays_no_other_plan(road: Road) -> None:
-    """Two Flows in one process; while one desk does not answer at all the other is served as ever."""
+    """S-61: Two Flows in one process; while one desk does not answer at all the other is served as ever."""
     with HelpdeskSimulator() as quick:
         like = alerts_to_helpdesk(quick.url, settle="1s", timeout="1s")
         other = like.model_copy(update={"flow": like.flow.model_copy(update={"name": "quick"})})
@@ -370,7 +370,7 @@ class Faces:
 
 
 async def test_f29_a_desk_that_cannot_prove_who_it_is_gets_no_credential(tmp_path: Path) -> None:
-    """Nothing is sent to it, the report says why, and it goes on by itself once that is mended."""
+    """S-26: Nothing is sent to it, the report says why, and it goes on by itself once that is mended."""
     faces = Faces(tmp_path)
     with HelpdeskSimulator() as desk:
         proxy = FaultProxy(int(desk.url.rpartition(":")[2]), scheme="https")

@@ -41,7 +41,7 @@ LONGEST_S = 5.0
 def test_whatever_an_expression_says_it_is_refused_with_a_sentence_or_ends_within_bounds(
     seed: int, fault_runs: str
 ) -> None:
-    """Compiled forms give what the engine gives, and nothing else than the two errors comes out."""
+    """S-55, S-57: Compiled forms give what the engine gives, and nothing else than the two errors comes out."""
     draw, ends = random.Random(seed), Counter[str]()
     shipped = list(texts())
     for _ in range(EXPRESSIONS[fault_runs]):
@@ -97,7 +97,7 @@ def _evaluate(program: Program, draw: random.Random) -> str:
 def test_whatever_a_manifest_says_validate_accepts_it_or_tells_what_is_wrong(
     seed: int, fault_runs: str, tmp_path: Path
 ) -> None:
-    """Changed values, shapes and bytes of the examples: findings with a path and a sentence, never a crash."""
+    """S-54: Changed values, shapes and bytes of the examples: findings with a path and a sentence, never a crash."""
     draw, ends = random.Random(seed), Counter[str]()
     files = [
         *EXAMPLE.glob("*.yaml"),

@@ -60,7 +60,7 @@ def statuses(found: bytes | None) -> list[int]:
 def test_whatever_bytes_a_sender_sends_capture_refuses_or_keeps_and_serves_the_next_one(
     seed: int, fault_runs: str
 ) -> None:
-    """No 5xx but 503, no crash, bounded memory; what was answered with 2xx is in the store, byte for byte."""
+    """S-05, S-19: No 5xx but 503, no crash, bounded memory; what was answered with 2xx is in the store, each byte."""
     draw = random.Random(seed)
     plan = alerts_to_helpdesk(f"http://127.0.0.1:{free_port('127.0.0.1')}")
     kinds: Counter[str] = Counter()
@@ -111,7 +111,7 @@ def test_whatever_bytes_a_sender_sends_capture_refuses_or_keeps_and_serves_the_n
 async def test_f28_whatever_bytes_a_system_answers_each_message_ends_done_or_with_a_person(
     seed: int, fault_runs: str
 ) -> None:
-    """Statuses, headers, lengths and bodies at random: nothing crashes, and each end has a documented class."""
+    """S-27: Statuses, headers, lengths and bodies at random: nothing crashes, and each end has a documented class."""
     draw = random.Random(seed)
     answers = [answer(draw) for _ in range(ANSWERS[fault_runs])]
     async with register_behind_proxy() as (register, proxy):

@@ -238,7 +238,7 @@ async def test_f49_a_flow_that_is_paused_deleted_and_made_again_keeps_its_messag
 
 
 async def test_f46_a_burst_of_the_largest_bodies_is_refused_in_part_and_kept_as_a_whole() -> None:
-    """F13, F46: 503 with Retry-After beyond what fits in hand, memory below the pod's limit, all accepted later."""
+    """F13, F46, S-07: 503 with Retry-After beyond what fits in hand, memory below the limit, all accepted later."""
     async with line() as run:
         run.desk.stop()
         body = json.dumps({**FIRING, "alerts": [alert(0)]})

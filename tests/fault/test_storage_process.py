@@ -94,7 +94,7 @@ async def idle_connections(port: int, count: int) -> AsyncIterator[None]:
 async def test_f15_without_file_descriptors_senders_come_again_and_nothing_ends(
     seed: int,
 ) -> None:
-    """A hundred idle clients use them all up; the worker keeps its plan and goes on when they leave."""
+    """S-06: A hundred idle clients use them all up; the worker keeps its plan and goes on when they leave."""
     prlimit = require_binary("prlimit", remedy="`apt-get install util-linux` installs it.")
     async with storage_run(60, seed) as run:
         await run.start(prefix=(prlimit, "--nofile=64"))

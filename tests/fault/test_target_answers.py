@@ -86,7 +86,7 @@ async def storm(stage: Stage, events: int, seed: int) -> int:
 
 
 async def test_f22_a_storm_of_limits_costs_hardly_any_attempt(seed: int) -> None:
-    """However odd the header is: attempts stay below 1.1 times the events, and all arrive."""
+    """S-30: However odd the header is: attempts stay below 1.1 times the events, and all arrive."""
     async with staged() as stage:
         assert await storm(stage, 120, seed) <= 1.1 * 120
         messages = await asyncio.to_thread(stage.rows)

@@ -59,7 +59,7 @@ def test_the_wheel_contains_every_plane_and_nothing_else(wheel: list[str]) -> No
     ],
 )
 def test_a_lock_holds_what_its_plane_needs_and_no_more(lock: str, absent: set[str]) -> None:
-    """Each image installs from its own lock: what is not in it cannot be imported by accident."""
+    """S-72: Each image installs from its own lock: what is not in it cannot be imported by accident."""
     locked = names_in(TREE / f"constraints/{lock}.txt")
     assert "pydantic" in locked
     assert locked & absent == set()

@@ -1,20 +1,16 @@
 """Which test shows what for each row of the fault matrix: writes docs/reliability.md.
 
-A test names its rows in its own name (`test_f21_…`) or at the start of its docstring (`F90, F94: …`).
-Run by `.ci/generate.sh`; with --check it compares and fails where the page is stale.
+How a test names its rows stands in `shown_rows`. Run by `.ci/generate.sh`; with --check it compares and fails
+where the page is stale.
 """
 
 from __future__ import annotations
 
-import ast
-import re
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-TREE = Path(__file__).resolve().parents[2]
+from support.shown_rows import TREE, rows_of, write
+
 PAGE = TREE / "docs" / "reliability.md"
 LEVELS = ("component", "fault", "cluster")
 
@@ -121,32 +117,6 @@ What follows for messages is in [durability.md](durability.md).
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One test: where it is, and what it says about the product."""
-
-    file: str
-    name: str
-    says: str
-
-
-def shown_by(path: Path) -> Iterator[tuple[str, Shown]]:
-    """Every row that a test of this file names, with the test."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if not node.name.startswith("test_"):
-            continue
-        said = (ast.get_docstring(node) or "").partition("\n")[0]
-        named = re.match(r"((?:F\d{2,3}(?:, )?)+): ", said)
-        in_name = re.match(r"test_f(\d{2,3})_", node.name)
-        rows = re.findall(r"F\d{2,3}", named.group(1)) if named else []
-        rows += [f"F{in_name.group(1)}"] if in_name else []
-        words = re.sub(r"^(test_f\d{2,3}_|test_)", "", node.name).replace("_", " ")
-        for row in dict.fromkeys(rows):
-            yield row, Shown(str(path.relative_to(TREE)), node.name, words)
-
-
 def page(folder: Path = TREE / "tests") -> str:
     """The whole page.
 
@@ -154,36 +124,17 @@ def page(folder: Path = TREE / "tests") -> str:
         KeyError: a test names a row that there is not.
     """
     known = {row for rows in GROUPS.values() for row in rows}
-    found: dict[str, list[Shown]] = defaultdict(list)
-    for level in LEVELS:
-        for path in sorted((folder / level).glob("test_*.py")):
-            for row, shown in shown_by(path):
-                if row not in known:
-                    raise KeyError(f"{shown.file}: {shown.name} names {row}, which is no row")
-                found[row].append(shown)
+    files = [path for level in LEVELS for path in sorted((folder / level).glob("test_*.py"))]
+    found = rows_of(files, known, "F")
     parts = [_HEAD, f"{sum(row in found for row in known)} of {len(known)} rows have a test.\n"]
     for title, rows in GROUPS.items():
         parts.append(f"## {title}\n")
         for row, happens in rows.items():
             parts.append(f"**{row}: {happens}**\n")
-            lines = [f"- {one.says} ([{Path(one.file).name}](../{one.file}))" for one in found[row]]
+            lines = [one.line for one in found.get(row, [])]
             parts.append("\n".join(lines or ["- not shown by a test yet"]) + "\n")
     return "\n".join(parts)
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or compare with --check; returns the exit code."""
-    text = page()
-    fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
-    if "--check" in arguments:
-        if not fresh:
-            print(f"{PAGE.relative_to(TREE)} is stale; run `make generate`.")
-        return 0 if fresh else 1
-    if not fresh:
-        PAGE.write_text(text, encoding="utf-8")
-        print(f"wrote {PAGE.relative_to(TREE)}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write(PAGE, page(), check="--check" in sys.argv[1:]))

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from support import scanners
 from support.cluster import binaries, foreign_kinds, gitops, images, onenode
 from support.cluster.polling import HarnessError
 from support.peers.postgresql import binaries as binaries_of_pg
@@ -166,11 +167,12 @@ def _run(argv: list[str], *, given: str | None = None) -> None:
 
 
 def provide_binaries() -> None:
-    """Build the Kubernetes, etcd, helm and Flux binaries that are missing; fetch kinds of other operators."""
+    """Build the Kubernetes, etcd, helm, Flux and kube-score binaries that are missing; fetch kinds of others."""
     binaries.ensure()
     gitops.ensure()
     foreign_kinds.fetch()
     print(f"Kubernetes {binaries.version()}: {binaries.directory()}")
+    print(f"kube-score: {scanners.ensure()}")
 
 
 def provide_images() -> None:

@@ -55,7 +55,8 @@ def _tell(given: argparse.Namespace, found: Estate, now: datetime) -> None:
         show(found.as_wire(), Table([], []), given.output)
         return
     if given.watch and sys.stdout.isatty():
-        print(_CLEAR, end="")
+        # Printed text steers no terminal (see `terminal`), but this is ours.
+        print(_CLEAR, end="", file=sys.__stdout__)
     text = screen(
         found,
         now,

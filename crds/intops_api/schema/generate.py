@@ -16,6 +16,7 @@ import yaml
 from intops_api import names
 from intops_api.kinds import KINDS, Kind
 from intops_api.schema.crd import crd, flow_action_policy
+from intops_api.schema.policies import rights_policies
 from intops_api.schema.reference import conditions_page, index_page, kind_page
 from intops_api.schema.structural import SchemaError
 
@@ -46,6 +47,10 @@ def outputs() -> dict[Path, str]:
         made[CHART / "crds" / f"{kind.plural}.yaml"] = _chart_crd(manifest)
         made[REFERENCE / f"{kind.singular}.md"] = kind_page(kind)
     made[CHART / "flowaction-policy.yaml"] = _NOTE + _escaped(to_yaml(*flow_action_policy()))
+    rights = _escaped(to_yaml(*rights_policies()))
+    made[CHART / "rights-policy.yaml"] = (
+        f"{_NOTE}{{{{- if .Values.admission.userRights }}}}\n{rights}{{{{- end }}}}\n"
+    )
     made[REFERENCE / "kinds.md"] = index_page()
     made[REFERENCE / "conditions.md"] = conditions_page()
     return made

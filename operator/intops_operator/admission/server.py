@@ -29,6 +29,7 @@ from intops_operator.admission.review import (
 from intops_operator.admission.telling import NOT_JUDGED
 from intops_operator.cache import Cache
 from intops_operator.core.observed import trimmed
+from intops_operator.health import nameless
 from intops_operator.journal import Journal
 from intops_operator.planner import Planner, told_apart
 
@@ -56,6 +57,7 @@ class AdmissionServer:
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> None:
         """Bind; `port` is then the real one. Certificates may be loaded into `context` any time."""
         app = web.Application(client_max_size=LARGEST_BODY)
+        app.on_response_prepare.append(nameless)
         app.router.add_post(PATH, self._validate)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()

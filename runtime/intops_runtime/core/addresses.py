@@ -16,6 +16,9 @@ _METADATA = tuple(
     ipaddress.ip_network(n)
     for n in ("168.63.129.16/32", "192.0.0.192/32", "100.100.100.200/32", "fd00:ec2::254/128")
 )
+# Private for all that matters here, though Python does not call all of them so: shared address space, in which
+# some clouds have pods and nodes; the old site-local range; NAT64 of a site's own.
+_SHARED = tuple(ipaddress.ip_network(n) for n in ("100.64.0.0/10", "fec0::/10", "64:ff9b:1::/48"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class AddressPolicy:
             return "it is no address of one host"
         if any(_within(address, network) for network in self.allowed):
             return None
-        if address.is_private:
+        if address.is_private or any(_within(address, network) for network in _SHARED):
             return "it is private and not in the ranges that the operator allows"
         return None
 

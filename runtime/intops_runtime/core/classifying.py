@@ -5,7 +5,7 @@ Every status and every transport failure falls into exactly one class.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from intops_api.connector_class import ErrorClassName
 from intops_core.expressions import EvaluationError, activation
+from intops_runtime.core.hiding import without
 from intops_runtime.core.requests import CompiledClass, HttpRequest, HttpResponse
 
 TransportKind = Literal[
@@ -74,9 +75,14 @@ def of_transport(kind: TransportKind, detail: str) -> Failure:
 
 
 def of_response(
-    compiled: CompiledClass, request: HttpRequest, response: HttpResponse, *, now: datetime
+    compiled: CompiledClass,
+    request: HttpRequest,
+    response: HttpResponse,
+    *,
+    now: datetime,
+    secrets: Iterable[str] = (),
 ) -> Failure:
-    """The failure that an answer is."""
+    """The failure that an answer is; `secrets` are masked where its words quote them."""
     names = {
         "record": {},
         "key": "",
@@ -98,7 +104,7 @@ def of_response(
         words, wait = f"HTTP {response.status}", pause_s(response.headers, now=now)
         try:
             if detail is not None:
-                words = f"HTTP {response.status}: {detail.evaluate(scope)}"
+                words = without(f"HTTP {response.status}: {detail.evaluate(scope)}", secrets)
             if retry_after is not None:
                 asked = float(retry_after.evaluate(scope))
                 wait = _bounded(asked) if math.isfinite(asked) else wait

@@ -12,9 +12,9 @@ from typing import Any, Final, Literal
 
 from intops_core.records import ABSENT, leaves
 from intops_runtime.core.compiled import CompiledPlan
+from intops_runtime.core.hiding import MASK
 from intops_runtime.core.intake import intake
 from intops_runtime.core.masking import (
-    MASK,
     personal_in_native,
     personal_in_original,
     personal_in_record,

@@ -4,15 +4,14 @@ Pure. Called by the console before it answers.
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from intops_api.common import FieldSchema
 from intops_api.mapping import MappingBody
 from intops_core.records import copy_json, leaves
 from intops_core.typed import Record
 from intops_runtime.core.compiled import CompiledPlan
-
-MASK: Final = "•••"
+from intops_runtime.core.hiding import MASK, without
 
 
 def masked(record: Any, personal: Iterable[str]) -> Any:
@@ -116,14 +115,20 @@ def personal_in_native(plan: CompiledPlan, binding: str) -> tuple[str, ...]:
 
 def without_values(text: str | None, record: Any, personal: Iterable[str]) -> str | None:
     """A sentence in which personal values of a record are masked, should it quote any."""
-    if text is None:
-        return None
+    return None if text is None else without(text, personal_values(record, personal))
+
+
+def personal_values(record: Any, personal: Iterable[str]) -> list[str]:
+    """Texts of a record that are personal, longest first; of one or two signs there is nothing to tell."""
     wanted = set(personal)
-    for path, value in leaves(record):
-        hit = any(path == one or path.startswith(f"{one}.") for one in wanted)
-        if hit and isinstance(value, str) and len(value) > 2:
-            text = text.replace(value, MASK)
-    return text
+    found = {
+        value
+        for path, value in leaves(record)
+        if isinstance(value, str)
+        and len(value) > 2
+        and any(path == one or path.startswith(f"{one}.") for one in wanted)
+    }
+    return sorted(found, key=len, reverse=True)
 
 
 def _fed(body: MappingBody, model: str, personal: Iterable[str]) -> Iterable[str]:

@@ -22,6 +22,7 @@ from intops_runtime.core.limits import (
 )
 from intops_runtime.core.messages import Accepted
 from intops_runtime.core.verifying import Proof, verify, verify_headers
+from intops_runtime.edges.bare_server import BareServer
 from intops_runtime.edges.store.base import StoreError
 
 log = logging.getLogger("intops.worker")
@@ -36,7 +37,6 @@ IDLE_TIMEOUT_S = 30.0
 RETRY_AFTER_S = "5"
 # Most senders wait for five to ten seconds; one that gives up by itself learns nothing.
 ACK_WITHIN_S = 3.0
-INTERNAL_ERROR = 500
 DIGITS = 19  # numbers of deliveries are 64 bits
 
 Accept = Callable[[str | None, dict[str, str], bytes], Coroutine[Any, Any, Accepted]]
@@ -125,42 +125,13 @@ def capture_app(registry: CaptureRegistry) -> web.Server:
             return _later()
         return web.Response(status=404, text="not found\n")
 
-    return _Server(
+    return BareServer(
         handle,
         access_log=None,
         max_line_size=8190,
         max_field_size=8190,
         keepalive_timeout=IDLE_TIMEOUT_S,
     )
-
-
-class _Handler(web.RequestHandler):
-    """One connection. What is no HTTP is refused without its own bytes, which may hold the credential."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        # aiohttp would repeat the line that it cannot read, to the sender and in the log.
-        if status >= INTERNAL_ERROR:
-            return super().handle_error(request, status, exc, message)
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun already")
-        refusal = web.Response(status=status, text="this is not HTTP as it should be\n")
-        refusal.force_close()
-        return refusal
-
-
-class _Server(web.Server):
-    """The server of such connections."""
-
-    def __call__(self) -> web.RequestHandler:
-        return _Handler(self, loop=self._loop, **self._kwargs)
 
 
 async def _take(request: web.BaseRequest, target: CaptureTarget, hand: _Hand) -> web.StreamResponse:

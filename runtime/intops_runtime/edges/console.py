@@ -16,6 +16,7 @@ from intops_api.names import PLAN_MAX_BYTES
 from intops_api.report import FlowReport
 from intops_core.planning import PlanError, decode_plan
 from intops_runtime.core.compiled import PlanRejected, compile_plan
+from intops_runtime.core.masking import personal_in_original, personal_in_record
 from intops_runtime.edges.review_console import add_review_routes
 from intops_runtime.edges.store.base import StoreError
 from intops_runtime.edges.store.queries import Filter
@@ -50,8 +51,7 @@ def console_app(
         wanted = _filter(request)
         found: list[dict[str, Any]] = []
         for runner in chosen(request):
-            rows = await runner.store.messages(wanted, time.time())
-            found += _named(runner, [message_row(runner.compiled, row) for row in rows])
+            found += _named(runner, await _rows(runner, wanted))
         found.sort(key=lambda m: (m["receivedAt"], m["id"]), reverse=True)
         return _json(found[: wanted.limit])
 
@@ -134,6 +134,19 @@ async def _replay(
     limit = max(1, min(int(request.query.get("limit", "1000")), MAX_DELIVERIES))
     since_s = float(request.query.get("since_s", "inf"))
     return _json(await replay_view(runner, candidate, since_s=since_s, limit=limit))
+
+
+async def _rows(runner: PlanRunner, wanted: Filter) -> list[dict[str, Any]]:
+    """Messages of a list. A sentence may quote personal data: only the whole message shows what to mask."""
+    plan, rows = runner.compiled, []
+    quotes = personal_in_record(plan) or any(personal_in_original(plan, s) for s in plan.sources)
+    for row in await runner.store.messages(wanted, time.time()):
+        shown = message_row(plan, row)
+        if quotes and row["detail"] is not None:
+            whole = await runner.store.message(row["id"])
+            shown = {**shown, "detail": whole and message_view(plan, whole)["detail"]}
+        rows.append(shown)
+    return rows
 
 
 def _filter(request: web.Request) -> Filter:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from intops_api.report import FlowReport
+from intops_runtime.edges.bare_server import nameless
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def operations_app(sources: OperationsSources) -> web.Application:
         )
 
     app = web.Application()
+    app.on_response_prepare.append(nameless)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)

@@ -15,6 +15,7 @@ from urllib.parse import quote_plus, urlencode
 
 from intops_api.connector_class import OAuth2
 from intops_runtime.core.classifying import Failure, of_transport, pause_s
+from intops_runtime.core.hiding import quotable, without
 from intops_runtime.core.proving import CredentialMissing
 from intops_runtime.core.requests import HttpRequest, HttpResponse
 from intops_runtime.edges.clock import utc_now
@@ -93,7 +94,10 @@ class TokenSource:
             failure = of_transport(error.kind, f"token endpoint: {error.message}")
             # Whatever became of this one, the request that needs the token was never sent.
             return replace(failure, effect_unknown=False)
-        return self._judged(response)
+        secrets = quotable(self._how, self._secret() or {}, credential)
+        if self._rotated is not None:
+            secrets.append(self._rotated[1])
+        return self._judged(response, secrets)
 
     def _request(self, url: str) -> tuple[HttpRequest, dict[str, str]]:
         secret, how = self._secret() or {}, self._how
@@ -131,7 +135,7 @@ class TokenSource:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return HttpRequest("POST", url, headers, urlencode(form).encode(), TIMEOUT_S), credential
 
-    def _judged(self, response: HttpResponse) -> Token | Failure:
+    def _judged(self, response: HttpResponse, secrets: list[str]) -> Token | Failure:
         body: Mapping[str, Any] = response.body if isinstance(response.body, dict) else {}
         value = body.get("access_token")
         if response.status == 200 and isinstance(value, str) and value:
@@ -144,7 +148,7 @@ class TokenSource:
         said = body.get("error")
         # The error code is one of a closed list (RFC 6749, 5.2); anything longer is not shown.
         words = f"token endpoint: HTTP {response.status}" + (
-            f" {said}" if isinstance(said, str) and len(said) <= 40 else ""
+            f" {without(said, secrets)}" if isinstance(said, str) and len(said) <= 40 else ""
         )
         if response.status == 429 or (
             response.status == 503 and pause_s(response.headers, now=utc_now()) is not None

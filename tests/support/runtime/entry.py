@@ -6,6 +6,8 @@ The only place that installs failpoints. `python -m support.runtime.entry [test 
 from __future__ import annotations
 
 import argparse
+import faulthandler
+import logging
 import os
 import signal
 import time
@@ -15,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from intops_runtime import intake_loop, lane
+from intops_runtime import intake_loop, lane, logs
 from intops_runtime.__main__ import main
 from intops_runtime.core import failpoints, gates, shadowing
 from intops_runtime.core.intake import intake, messages_of
@@ -191,6 +193,18 @@ def another_clock(file: Path, *, steady: bool) -> None:
         time.monotonic = shifted(time.monotonic)
 
 
+def talkative() -> None:
+    """Log every detail of every library, and where all threads are when the process is aborted."""
+    usual = logs.set_up
+
+    def every_detail() -> None:
+        usual(logging.DEBUG)
+        logging.getLogger("intops.worker").debug("every detail is logged")
+
+    logs.set_up = every_detail  # type: ignore[assignment]
+    faulthandler.enable()
+
+
 SAFEGUARDS = {
     "intent": without_intent,
     "lookup": without_lookup,
@@ -216,6 +230,7 @@ def run() -> None:
     parser.add_argument("--shadow-dies-of", default="")
     parser.add_argument("--shadow-fails-on", default="")
     parser.add_argument("--hurry", action="store_true")
+    parser.add_argument("--talkative", action="store_true")
     parser.add_argument("--without", choices=sorted(SAFEGUARDS), default=None)
     parser.add_argument("--intents-only", action="store_true")
     parser.add_argument("--crash-while", type=Path, default=None)
@@ -237,6 +252,8 @@ def run() -> None:
         end_on_trial(given.shadow_fails_on, defect)
     if given.hurry:
         in_a_hurry()
+    if given.talkative:
+        talkative()
     if given.without:
         SAFEGUARDS[given.without]()
     if given.intents_only:

@@ -146,6 +146,11 @@ class WorkerProcess:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout_s)
 
+    def signal(self, what: signal.Signals) -> None:
+        """Any signal; does not wait."""
+        assert self._process is not None
+        self._process.send_signal(what)
+
     def wait(self, timeout_s: float) -> bool:
         """Whether the process ends by itself within the time."""
         assert self._process is not None

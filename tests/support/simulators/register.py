@@ -146,6 +146,7 @@ class Register:
         """Seconds that a write takes."""
         self.hang_after_work = 0
         self.token_life_s = 3600
+        self.token_name = "token"
         self.token_answer: tuple[int, dict[str, Any]] | None = None
         self.live_tokens: set[str] = set()
         self.tokens_given = 0
@@ -168,7 +169,7 @@ class Register:
         assert request.headers["Authorization"].startswith("Basic ")
         assert (form["grant_type"], form["scope"]) == ("client_credentials", "cases")
         self.tokens_given += 1
-        name = f"token-{self.tokens_given}"
+        name = f"{self.token_name}-{self.tokens_given}"
         self.live_tokens.add(name)
         asyncio.get_running_loop().call_later(self.token_life_s, self.live_tokens.discard, name)
         return web.json_response({"access_token": name, "expires_in": self.token_life_s})

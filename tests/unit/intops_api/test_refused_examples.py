@@ -90,7 +90,7 @@ def test_a_refusal_is_one_sentence_with_a_way_out(rule: CelRule) -> None:
 
 
 def test_an_endpoint_with_a_password_is_refused_without_repeating_it() -> None:
-    """The model refuses it too, and its sentence does not show the password."""
+    """S-37: The model refuses it too, and its sentence does not show the password."""
     wrong = manifest(INVALID / "connector-password-in-endpoint.yaml")
 
     with pytest.raises(ValidationError) as refused:

@@ -155,3 +155,40 @@ def test_a_class_with_a_field_that_is_no_path_is_a_finding(tmp_path: Path) -> No
     found = open_project(tmp_path, namespace="itsm").findings
 
     assert any("is not a path" in located.finding.message for located in found)
+
+
+def bomb(levels: int) -> str:
+    """A Connector of a few hundred bytes that unfolds to nine to the power of `levels` words."""
+    lines = ["x0: &x0 [lol, lol, lol]"]
+    lines += [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "apiVersion: intops.io/v1alpha1\nkind: Connector\nmetadata: {name: a}\n" + "\n".join(
+        lines
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (bomb(12), "aliases unfold to more than 500,000 values"),
+        ("a: &a [*a]\n", "aliases unfold to more than 500,000 values"),
+        ("a: &a {b: *a}\n", "aliases unfold to more than 500,000 values"),
+        ("a: " + "[" * 5000 + "]" * 5000, "nests deeper"),
+        ("a: " + "{a: " * 5000 + "}" * 5000, "nests deeper"),
+    ],
+    ids=["bomb", "list of itself", "map of itself", "deep list", "deep map"],
+)
+def test_s10_what_unfolds_without_end_is_told_before_it_does(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    """Whoever checks the manifests of strangers in a pipeline keeps its memory."""
+    put(tmp_path, "a.yaml", text)
+
+    with pytest.raises(ManifestError, match=words):
+        read_folder(tmp_path)
+
+
+def test_s10_a_few_aliases_are_fine(tmp_path: Path) -> None:
+    """People write an owner once and name it again."""
+    put(tmp_path, "a.yaml", bomb(4) + "\n")
+
+    assert len(read_folder(tmp_path).manifests) == 1

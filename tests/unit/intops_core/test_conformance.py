@@ -100,7 +100,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
 
 def test_a_source_without_credentials_is_refused_because_nobody_could_prove_who_sends() -> None:
-    """Capture is always authenticated."""
+    """S-01: Capture is always authenticated."""
     found = flow_findings(("Connector", "alertmanager", lambda spec: spec.pop("credentials")))
 
     assert [(f.rule, f.path) for f in found] == [("COM-03", "spec.roles.source[0].connector")]
@@ -187,7 +187,7 @@ METADATA = [
 
 @pytest.mark.parametrize("endpoint", METADATA)
 def test_no_way_of_writing_it_leads_to_the_platforms_own_credentials(endpoint: str) -> None:
-    """Link-local and metadata addresses are refused in every form that resolvers take."""
+    """S-20, S-21: Link-local and metadata addresses are refused in every form that resolvers take."""
     assert endpoint_refusal(endpoint)
 
 
@@ -230,7 +230,7 @@ def test_a_number_that_is_no_address_is_a_name() -> None:
     ],
 )
 def test_a_credential_in_config_is_refused_and_never_repeated(config: Raw, is_secret: bool) -> None:
-    """The sentence names the field, not the value."""
+    """S-37: The sentence names the field, not the value."""
 
     def change(spec: Raw) -> None:
         spec["config"] = {"queue": "Incidents", **config}

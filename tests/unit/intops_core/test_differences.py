@@ -55,7 +55,7 @@ def test_each_field_that_differs_is_told_once(
 
 
 def test_what_looks_like_a_credential_or_is_one_is_masked() -> None:
-    """By the name of its field, by its own form, and by the Secrets that lie beside it."""
+    """S-32: By the name of its field, by its own form, and by the Secrets that lie beside it."""
     before = {"config": {"queue": "Incidents", "token": "first-of-all", "note": "x"}}
     after = {
         "config": {

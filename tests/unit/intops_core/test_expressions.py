@@ -1,6 +1,7 @@
 """Expressions: what they give, and what they say when they cannot."""
 
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -138,7 +139,7 @@ def test_a_result_that_json_lacks_is_refused_at_once(source: str) -> None:
 
 
 def test_an_endless_expression_is_stopped() -> None:
-    """Loops in loops end with a sentence after 10,000 steps."""
+    """S-55: Loops in loops end with a sentence after 10,000 steps."""
     numbers = "[" + ",".join(["1"] * 100) + "]"
     source = f"{numbers}.all(a, {numbers}.all(b, {numbers}.all(c, true)))"
 
@@ -186,3 +187,49 @@ def test_an_expression_is_compiled_once() -> None:
     names = frozenset({"object"})
 
     assert compile_expression("object.a", names) is compile_expression("object.a", names)
+
+
+EVIL_PATTERNS = [
+    "(a+)+$", "([a-zA-Z]+)*$", "(a|aa)+$", "(a|a?)+$", "(.*a){20}$", "^(([a-z])+.)+[A-Z]([a-z])+$", "(x+x+)+y",
+    "(a*)*b", "((a+)+)+b", "(?:a?){30}a{30}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", EVIL_PATTERNS)
+def test_s56_no_pattern_takes_long(pattern: str) -> None:
+    """RE2 looks at each sign once; with Python's own engine each of these would run for years."""
+    text = "a" * 5000 + "!"
+    began = time.process_time()
+    for _ in range(10):
+        evaluate(f"object.text.matches('{pattern}')", object={"text": text})
+    assert time.process_time() - began < 5.0
+
+
+@pytest.mark.parametrize("pattern", ["(a)\\\\1", "(?=a)b", "(?<!a)b", "(?>a)", "a++"])
+def test_s56_what_needs_another_engine_is_an_error(pattern: str) -> None:
+    """Back references and look-around are refused, not handed on."""
+    with pytest.raises((ExpressionError, EvaluationError)):
+        evaluate(f"object.a.matches('{pattern}')")
+
+
+ESCAPES = [
+    "object.__class__", "object.__dict__", "object['__class__']", "object.a.__class__.__mro__", "''.__class__",
+    "__import__('os')", "eval('1')", "open('/etc/passwd')", "os.environ", "object.format(object)", "import os",
+    "[].constructor", "object.constructor.constructor('x')", "secrets.token", "credentials", "env.HOME", "self",
+    "globals()", "type(object).__subclasses__()", "lambda: 1", "`id`", "${7*7}", "{{7*7}}", "%x", "record.secret",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ESCAPES)
+def test_s57_nothing_around_an_expression_is_within_its_reach(source: str) -> None:
+    """It is refused, or finds no such field: no attribute of Python, no file, no variable, no Secret."""
+    try:
+        program = compile_expression(source, frozenset({"object", "payload"}))
+    except ExpressionError:
+        return
+    try:
+        found = program.evaluate(activation({"object": MESSAGE, "payload": {}}))
+    except EvaluationError:
+        return
+    assert found is None or isinstance(found, bool | int | str), found
+    assert "class" not in str(found)

@@ -67,7 +67,7 @@ def test_an_edge_that_a_flow_gives_up_is_forgotten() -> None:
 
 
 def test_secrets_are_no_part_of_the_graph() -> None:
-    """The operator reads no Secret, so nothing leads to one."""
+    """S-33: The operator reads no Secret, so nothing leads to one."""
     kinds = {ref.kind for resource in world()[1] for ref in references(resource)}
 
     assert kinds == {"Pattern", "Connector", "Mapping", "ConnectorClass", "CanonicalModel"}

@@ -28,7 +28,7 @@ def plan(*changes: tuple[str, str, Callable[[Raw], object]]) -> FlowPlan:
 
 
 def test_a_plan_holds_everything_that_the_flow_names_and_no_secret() -> None:
-    """Bindings, Mappings, classes and models are resolved; of a Secret there is only its name."""
+    """S-32: Bindings, Mappings, classes and models are resolved; of a Secret there is only its name."""
     found = plan()
 
     source, target = found.bindings

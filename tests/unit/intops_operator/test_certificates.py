@@ -46,7 +46,7 @@ def test_nothing_is_made_anew_while_all_is_well(first: Material) -> None:
 
 
 def test_a_certificate_is_renewed_a_month_before_its_end(first: Material) -> None:
-    """By the same authority, so that nobody notices."""
+    """S-53: By the same authority, so that nobody notices."""
     later = renewed(first, HOSTS, NOW + timedelta(days=61))
 
     assert later.ca == first.ca
@@ -59,7 +59,7 @@ def test_another_host_makes_another_certificate(first: Material) -> None:
 
 
 def test_a_new_authority_is_trusted_before_it_signs_anything(first: Material) -> None:
-    """What is shown stays of the old one until the next renewal, which comes long before the old one ends."""
+    """S-53: What is shown stays of the old one until the next renewal, which comes long before the old one ends."""
     third = timedelta(days=3650 * 2 / 3)
     shown = renewed(first, HOSTS, NOW + third - timedelta(days=1))
     later = renewed(shown, HOSTS, NOW + third + timedelta(days=1))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from intops_operator.core.children import CHILD_KINDS, desired
 from intops_operator.core.children.deployment import release_of
 from intops_operator.core.children.networkpolicy import network_policy
 from intops_operator.core.children.worker import (
+    SECRETS_DIR,
     Manifest,
     Shape,
     Worker,
@@ -41,7 +45,7 @@ def test_children_are_applied_in_the_order_in_which_a_pod_needs_them() -> None:
 
 
 def test_the_pod_keeps_the_restricted_standard() -> None:
-    """No root, no privileges, no writable image, no token."""
+    """S-45, S-47, S-48: No root, no privileges, no writable image, no token."""
     pod = pod_of(example_worker())
     container = pod["containers"][0]
 
@@ -99,7 +103,7 @@ def test_a_postgres_store_needs_no_volume() -> None:
 
 
 def test_workers_reach_dns_and_the_ports_of_their_systems_only() -> None:
-    """And never the link-local range, where clouds hand out credentials."""
+    """S-49: And never the link-local range, where clouds hand out credentials."""
     worker = example_worker()
     egress = network_policy(worker)["spec"]["egress"]
 
@@ -190,3 +194,83 @@ def test_a_release_is_the_image_and_all_that_every_pod_has_in_common() -> None:
         release_of(replace(one, image="example.com/worker:2")).template == release_of(one).template
     )
     assert release_of(replace(one, priority_class="high")) != release_of(one)
+
+
+def test_s34_secrets_are_files_and_never_variables() -> None:
+    """Read-only, without subPath, each in a folder of its own: a changed one is seen, and no child inherits it."""
+    pod = pod_of(example_worker())
+    (container,) = pod["containers"]
+    mounts = [m for m in container["volumeMounts"] if m["name"].startswith("secret-")]
+
+    assert "env" not in container
+    assert "envFrom" not in container
+    assert all(m["readOnly"] and "subPath" not in m for m in mounts)
+    assert {m["mountPath"].rpartition("/")[0] for m in mounts} == {SECRETS_DIR}
+
+
+def runtimes(draw: random.Random) -> Iterator[dict[str, Any]]:
+    """What a tenant may write into `spec.runtime`, and what they may try to."""
+    amounts = {"cpu": "2", "memory": "1Gi", "ephemeral-storage": "1Gi", "nvidia.com/gpu": "1"}
+    while True:
+        wanted = {
+            "replicas": {"min": draw.randint(1, 3), "max": 3},
+            "store": draw.choice(
+                [{"embedded": {"size": "1Gi"}}, {"postgres": {"secretName": "db"}}]
+            ),
+            "resources": {
+                part: dict(draw.sample(sorted(amounts.items()), 2))
+                for part in ("requests", "limits")
+            },
+            "expose": {"ingress": {"host": "intops.example.com"}},
+        }
+        tried = {
+            "image": "evil.example.com/x",
+            "command": ["sh"],
+            "args": ["-c", "id"],
+            "hostNetwork": True,
+            "serviceAccountName": "default",
+            "securityContext": {"privileged": True},
+            "env": [{"name": "A"}],
+            "volumes": [{"name": "h", "hostPath": {"path": "/"}}],
+            "nodeName": "n",
+            "template": {"spec": {}},
+        }
+        yield {key: value for key, value in wanted.items() if draw.random() < 0.7} | dict(
+            draw.sample(sorted(tried.items()), draw.randint(0, 2))
+        )
+
+
+def test_s45_whatever_a_flow_says_its_pod_runs_our_image_within_the_same_fence(seed: int) -> None:
+    """Only resources, store and replicas are theirs; everything else that they try is no field."""
+    draw = random.Random(seed)
+    worker = example_worker()
+    usual = pod_of(worker)
+    fixed = ("image", "command", "args", "securityContext", "ports", "lifecycle")
+    refused = taken = 0
+    for _, raw in zip(range(400), runtimes(draw), strict=False):
+        try:
+            runtime = Runtime.model_validate(raw)
+        except ValueError:
+            refused += 1
+            continue
+        taken += 1
+        plan = worker.plan.model_copy(update={"store": runtime.store})
+        pod = pod_of(replace(worker, plan=plan, runtime=runtime))
+        assert set(pod) - {"topologySpreadConstraints"} == set(usual)
+        assert pod["securityContext"] == usual["securityContext"]
+        assert pod["serviceAccountName"] == usual["serviceAccountName"]
+        assert pod["automountServiceAccountToken"] is False
+        (container,), (known,) = pod["containers"], usual["containers"]
+        assert {key: container[key] for key in fixed} == {key: known[key] for key in fixed}
+        kinds = {next(iter(set(v) - {"name"})) for v in pod["volumes"]}
+        assert kinds <= {"configMap", "secret", "emptyDir", "persistentVolumeClaim"}
+    assert refused > 50
+    assert taken > 50
+
+
+def test_s20_ranges_of_the_chart_reach_the_worker() -> None:
+    """What may be called, and what must not be, is said once for all workers."""
+    settings = WorkerSettings("i", allow_ranges=("100.64.0.0/10",), deny_ranges=("10.9.0.0/16",))
+    (container,) = pod_of(replace(example_worker(), settings=settings))["containers"]
+
+    assert container["args"][-2:] == ["--allow-range=100.64.0.0/10", "--deny-range=10.9.0.0/16"]

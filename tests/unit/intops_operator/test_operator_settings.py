@@ -24,6 +24,7 @@ def test_a_flag_wins_over_its_environment_variable() -> None:
         pytest.param(["--certificate-mode=none"], "--certificate-mode", id="an unknown mode"),
         pytest.param(["--certificate-mode=files"], "--certificate-dir", id="files from nowhere"),
         pytest.param(["--catalog-manage=yes"], "true nor false", id="no boolean"),
+        pytest.param(["--worker-allow-ranges=10.0.0.1/8"], "ranges such as", id="no range"),
         pytest.param(["--report-interval=0"], "more than 0", id="no time at all"),
     ],
 )

@@ -47,7 +47,7 @@ def test_a_secret_that_is_not_there_is_none(tmp_path: Path, made: bool) -> None:
 
 
 def test_a_changed_secret_is_noticed_and_read(tmp_path: Path) -> None:
-    """A swap of the whole volume by one rename is seen; the same values are no change."""
+    """S-35: A swap of the whole volume by one rename is seen; the same values are no change."""
     lay(tmp_path, "desk", token="t1")
     credentials = Credentials(tmp_path)
     credentials.read("desk")
@@ -83,7 +83,7 @@ def test_a_secret_that_nobody_uses_is_not_watched(tmp_path: Path) -> None:
 
 
 def test_a_report_names_missing_keys_and_never_a_value(tmp_path: Path) -> None:
-    """People read which key is missing; the token itself is nowhere."""
+    """S-32: People read which key is missing; the token itself is nowhere."""
     lay(tmp_path, "desk", username="s3cr3t-user", token="")
     credentials = Credentials(tmp_path)
 
@@ -108,7 +108,7 @@ def test_one_whole_group_of_keys_suffices(
 
 
 def test_a_missing_secret_is_told_as_missing(tmp_path: Path) -> None:
-    """Not there is another thing than incomplete."""
+    """S-36: Not there is another thing than incomplete."""
     report = Credentials(tmp_path).report("desk", [["token"]])
 
     assert (report.present, report.missing_keys) == (False, ["token"])

@@ -36,7 +36,7 @@ LIMIT = 4
     ],
 )  # fmt: skip
 def test_depth_is_what_nests_outside_of_texts(body: bytes, deep: bool) -> None:
-    """A sender cannot hide depth, and a text full of brackets is no depth."""
+    """S-09: A sender cannot hide depth, and a text full of brackets is no depth."""
     assert is_too_deep(body, LIMIT) is deep
 
 
@@ -56,7 +56,7 @@ def test_a_text_without_an_end_costs_no_more_than_another(tail: bytes) -> None:
 
 
 def test_headers_are_limited_in_number_and_in_size() -> None:
-    """No sender needs more, and each costs memory before it is known who it is."""
+    """S-19: No sender needs more, and each costs memory before it is known who it is."""
     assert not headers_too_large({f"h{i}": "" for i in range(MAX_HEADERS)})
     assert headers_too_large({f"h{i}": "" for i in range(MAX_HEADERS + 1)})
     assert not headers_too_large({"h": "x" * (MAX_HEADER_BYTES - 1)})
@@ -64,7 +64,7 @@ def test_headers_are_limited_in_number_and_in_size() -> None:
 
 
 def test_no_header_with_a_credential_is_stored() -> None:
-    """What variants may look at is kept; what proves a sender is not."""
+    """S-32: What variants may look at is kept; what proves a sender is not."""
     given = {
         "content-type": "application/json", "user-agent": "Alertmanager/0.25", "ce-type": "alert",
         "x-github-event": "issues", "authorization": "Bearer s", "cookie": "s", "x-api-key": "s",

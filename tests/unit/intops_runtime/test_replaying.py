@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from intops_runtime.core.compiled import CompiledPlan, compile_plan
+from intops_runtime.core.hiding import MASK
 from intops_runtime.core.made import Made, made_of, personal_names
-from intops_runtime.core.masking import MASK
 from intops_runtime.core.messages import Delivery
 from intops_runtime.core.replaying import MAX_GROUPS, Comparison
 from support.runtime.flows import EXAMPLE, change, example_manifests, make_plan

@@ -44,7 +44,7 @@ def linked(native_id: Any) -> Facts:
     ],
 )  # fmt: skip
 def test_a_parameter_is_one_segment_of_the_path(value: Any, path: str) -> None:
-    """No value, whoever wrote it, reaches another path of the system."""
+    """S-24: No value, whoever wrote it, reaches another path of the system."""
     request = made({"path": "/ticket/{id}", "params": {"id": "link.nativeId"}}, linked(value))
 
     assert request.url == f"https://desk.example.com/api/ticket/{path}"

@@ -290,7 +290,7 @@ def test_a_sentence_that_quotes_personal_data_is_masked() -> None:
 
 
 def test_a_message_with_its_whole_story_shows_no_personal_data() -> None:
-    """Payload, original, record, the system's words, what was agreed, and each rule's values."""
+    """S-32: Payload, original, record, the system's words, what was agreed, and each rule's values."""
     plan = personal_plan()
     payload = copy.deepcopy(PAYLOAD)
     payload["alerts"][0]["annotations"]["description"] = "Jo Doe called"

@@ -16,8 +16,8 @@ import pytest
 from intops_api.plan import FlowPlan
 from intops_runtime.core.compiled import CompiledPlan, compile_plan
 from intops_runtime.core.crashes import TRIES
+from intops_runtime.core.hiding import MASK
 from intops_runtime.core.intake import intake
-from intops_runtime.core.masking import MASK
 from intops_runtime.core.messages import LEFT_OUT, Delivery
 from intops_runtime.core.shadowing import MAX_FIELDS, Allowance, Trial, trials
 from intops_runtime.edges.black_box import BlackBox

@@ -46,7 +46,7 @@ def judged(scheme: Verify, headers: dict[str, str], secret: dict[str, str] | Non
     ],
 )  # fmt: skip
 def test_a_bearer_token_is_the_current_or_the_previous_one(text: str, proof: Proof) -> None:
-    """A token can be changed without losing a message, and nothing near it is good."""
+    """S-35: A token can be changed without losing a message, and nothing near it is good."""
     assert judged(BEARER, {"authorization": text}) is proof
 
 
@@ -80,7 +80,7 @@ def test_basic_needs_the_name_and_the_password(text: str, proof: Proof) -> None:
     ],
 )  # fmt: skip
 def test_a_signature_is_over_the_bytes_that_came(text: str, proof: Proof) -> None:
-    """The same JSON with other spaces has another signature; one good one of several suffices."""
+    """S-01: The same JSON with other spaces has another signature; one good one of several suffices."""
     assert judged(HMAC, {"x-signature": text}) is proof
 
 
@@ -130,7 +130,7 @@ def test_a_class_that_accepts_nothing_lets_nobody_in() -> None:
 def test_a_right_and_a_wrong_credential_cost_the_same_comparisons(
     scheme: Verify, right: dict[str, str], wrong: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """How long an answer takes does not tell how near a guess was."""
+    """S-02: How long an answer takes does not tell how near a guess was."""
     compared: list[tuple[bytes, bytes]] = []
     real = hmac.compare_digest
 

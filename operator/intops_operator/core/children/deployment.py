@@ -130,6 +130,8 @@ def _container(worker: Crew) -> Manifest:
             f"--operations-port={names.PORT_OPERATIONS}",
             f"--console-port={names.PORT_CONSOLE}",
             f"--last-words={LAST_WORDS}",
+            *(f"--allow-range={network}" for network in worker.settings.allow_ranges),
+            *(f"--deny-range={network}" for network in worker.settings.deny_ranges),
             *worker.flags,
         ],
         "ports": [

@@ -39,6 +39,8 @@ class WorkerSettings:
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
     priority_class: str | None = None
+    allow_ranges: tuple[str, ...] = ()
+    deny_ranges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,6 +202,7 @@ async def _copy(db: apsw.Connection, server: Server, number: int) -> None:
 
 async def _empty(connection: Connection, number: int) -> None:
     for table in TABLES:
+        # All names in it are those of our own schema.
         await connection.execute(f"DELETE FROM intops.{table.name} WHERE flow = $1", number)  # noqa: S608  # nosec B608
     await connection.execute("DELETE FROM intops.audit_pending WHERE flow = $1", number)
     await connection.execute(
@@ -215,6 +216,7 @@ async def _empty(connection: Connection, number: int) -> None:
 def _source_rows(db: apsw.Connection, table: Table) -> Iterator[tuple[Any, ...]]:
     """Rows as they are to be in PostgreSQL, in the order of the key."""
     order = ", ".join((*table.key, "rowid") if table.name == "transitions" else table.key)
+    # All names in it are those of our own schema.
     query = f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY {order}"  # noqa: S608  # nosec B608
     flags = [table.columns.index(name) for name in table.flags]
     for row in db.execute(query):
@@ -244,6 +246,7 @@ async def _advance(connection: Connection, number: int, sequence: str, name: str
     # Changes nothing, but keeps others from drawing numbers until this transaction ends.
     await connection.execute(f"ALTER SEQUENCE intops.{sequence} CACHE 1")
     await connection.execute(
+        # All names in it are those of our own schema.
         f"SELECT setval('intops.{sequence}', greatest((SELECT last_value FROM intops.{sequence}), "  # noqa: S608  # nosec B608
         f"(SELECT coalesce(max(id), 1) FROM intops.{name} WHERE flow = $1)))",
         number,
@@ -286,6 +289,7 @@ async def _digest_there(connection: Connection, number: int, table: Table) -> tu
     keys = [f'{name} COLLATE "C"' if name in texts else name for name in table.key]
     order = ", ".join((*keys, "number") if table.name == "transitions" else keys)
     query = (
+        # All names in it are those of our own schema.
         f"SELECT {', '.join(table.columns)} FROM intops.{table.name} WHERE flow = $1 "  # noqa: S608  # nosec B608
         f"ORDER BY {order}"
     )

@@ -3,6 +3,8 @@
 Called by the store when the worker is idle.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Final
 
 import apsw
@@ -30,8 +32,26 @@ OLD_COPIES: Final = (
 )
 
 
+@contextlib.contextmanager
+def overwriting(db: apsw.Connection) -> Iterator[None]:
+    """What is deleted meanwhile is overwritten with zeros: whoever gets the file must not read it there.
+
+    Off at other times, when nothing is deleted that anybody sent.
+    """
+    list(db.execute("PRAGMA secure_delete=ON"))
+    try:
+        yield
+    finally:
+        list(db.execute("PRAGMA secure_delete=OFF"))
+
+
 def prune(db: apsw.Connection, tally: Tally, now: float) -> int:
-    """Delete some of what may go; returns how many rows went."""
+    """Delete some of what may go, and overwrite it; returns how many rows went."""
+    with overwriting(db):
+        return _prune(db, tally, now)
+
+
+def _prune(db: apsw.Connection, tally: Tally, now: float) -> int:
     before = db.total_changes()
     until = (now - KEEP_ENDED_S, BATCH)
     for number, state, reason in db.execute(OLD_MESSAGES, until).fetchall():

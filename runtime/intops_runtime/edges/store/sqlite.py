@@ -358,10 +358,10 @@ class SqliteStore:
         """See `base.Store`."""
         erased, after = 0, 0
         while True:
-            work = partial(audits.erase, key=key, entry=entry, after=after, now=now)
-            found, more = await self._writer.run(work)
+            found, more = await self._writer.run(partial(_erase, key, entry, after, now))
             erased += found
             if more is None:
+                await self._writer.shrink()  # nor does it stay in the log
                 return erased
             after = more
 
@@ -393,6 +393,13 @@ class SqliteStore:
     async def close(self) -> None:
         """See `base.Store`."""
         await self._writer.close()
+
+
+def _erase(
+    key: str, entry: Entry, after: int, now: float, db: apsw.Connection
+) -> tuple[int, int | None]:
+    with pruning.overwriting(db):
+        return audits.erase(db, key, entry, after=after, now=now)
 
 
 def _try_a_write(db: apsw.Connection) -> None:
