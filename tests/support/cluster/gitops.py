@@ -24,13 +24,16 @@ from support.cluster.polling import HarnessError, until
 
 MODULE = paths.MODULES / "flux"
 CONTROLLERS = {
-    "source-controller": ("source.toolkit.fluxcd.io_gitrepositories.yaml", "source.toolkit.fluxcd.io_buckets.yaml",
-                          "source.toolkit.fluxcd.io_externalartifacts.yaml",
-                          "source.toolkit.fluxcd.io_helmcharts.yaml",
-                          "source.toolkit.fluxcd.io_helmrepositories.yaml",
-                          "source.toolkit.fluxcd.io_ocirepositories.yaml"),
+    "source-controller": (
+        "source.toolkit.fluxcd.io_buckets.yaml",
+        "source.toolkit.fluxcd.io_externalartifacts.yaml",
+        "source.toolkit.fluxcd.io_gitrepositories.yaml",
+        "source.toolkit.fluxcd.io_helmcharts.yaml",
+        "source.toolkit.fluxcd.io_helmrepositories.yaml",
+        "source.toolkit.fluxcd.io_ocirepositories.yaml",
+    ),
     "kustomize-controller": ("kustomize.toolkit.fluxcd.io_kustomizations.yaml",),
-}  # fmt: skip
+}
 """Controller → the files of its kinds; each watches all of its own."""
 
 _ENVIRONMENT = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
@@ -101,19 +104,17 @@ def flux(plane: ControlPlane, folder: Path, namespace: str) -> Iterator[None]:
     plane.kubectl.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     storage = f"127.0.0.1:{_free_port()}"
     (folder / "artifacts").mkdir()
-    common = (
-        "--metrics-addr=127.0.0.1:0", f"--health-addr=127.0.0.1:{_free_port()}",
-        "--watch-all-namespaces=false",
-    )  # fmt: skip
     of_source = (
         f"--storage-path={folder / 'artifacts'}", f"--storage-addr={storage}",
         f"--storage-adv-addr={storage}",
     )  # fmt: skip
     with ExitStack() as running:
         for name, more in (("source-controller", of_source), ("kustomize-controller", ())):
-            own = [one if "health" not in one else f"--health-addr=127.0.0.1:{_free_port()}"
-                   for one in common]  # fmt: skip
-            running.enter_context(_controller(plane, folder, namespace, name, (*own, *more)))
+            flags = (
+                "--metrics-addr=127.0.0.1:0", f"--health-addr=127.0.0.1:{_free_port()}",
+                "--watch-all-namespaces=false", *more,
+            )  # fmt: skip
+            running.enter_context(_controller(plane, folder, namespace, name, flags))
         yield
 
 
