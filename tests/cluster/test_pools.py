@@ -203,7 +203,7 @@ def test_a_deleted_flow_leaves_its_messages_and_the_others_alone(three: Pooled) 
 
     three.remove("two")
     until(
-        lambda: three.report()["left"] == {f"{NAMESPACE}/two": 1},
+        lambda: three.report()["left"].get(f"{NAMESPACE}/two") == 1,
         "the worker to tell what is left",
         timeout_s=SETTLES_S,
         explain=three.log,
@@ -215,7 +215,7 @@ def test_a_deleted_flow_leaves_its_messages_and_the_others_alone(three: Pooled) 
     three.put("two")
     three.await_tickets(before + 2)
     assert three.lives() == lives
-    assert three.report()["left"] == {}
+    assert f"{NAMESPACE}/two" not in three.report()["left"]
 
 
 def test_a_flow_moves_only_while_suspended_and_empty(three: Pooled) -> None:
