@@ -151,15 +151,18 @@ class ControlPlane:
         take(self.state)
         self.authority.ensure()
         write_kubeconfig(self.kubeconfig, self.server, self.authority, self.admin)
-        services = self.services
-        for service in services:
+        store_and_server, controllers = self.services[:2], self.services[2:]
+        for service in store_and_server:
             service.start()
         context = self._client_context()
         until(
-            lambda: self._is_ready(services, context),
+            lambda: self._is_ready(store_and_server, context),
             "the API server to be ready",
             explain=self._api_server().tail,
         )
+        # Only now: controllers end when the API server is not ready within ten seconds.
+        for service in controllers:
+            service.start()
         if self.controllers:
             # Made by the controllers: nothing that uses a service account can be created before.
             until(
