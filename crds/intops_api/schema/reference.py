@@ -106,6 +106,10 @@ def conditions_page() -> str:
         "it applies the first Flow of it). What an older version stored and this one would refuse has "
         f"`Accepted` False with `{Reason.INVALID_SPEC}`; Flows that run keep their last good plan.",
         *others,
+        "## Events",
+        "Where `Ready` becomes False, becomes False for another reason, or becomes True again, the object gets an "
+        "Event with the reason and the sentence; `kubectl describe` shows it. What is on its way (`Applying`) gets "
+        "none, nor do counters. Statuses are written first, and at most 500 Events wait.",
         "## All reasons",
         _table(("Reason", "Says"), [(f"`{reason}`", SAYS[reason]) for reason in Reason]),
     )
