@@ -80,7 +80,7 @@ def test_f78_an_upgrade_and_its_rollback_lose_and_double_nothing_and_refuse_nobo
         assert load.asked.failed == []
         assert load.asked.slipped == 0
         assert load.asked.times > 100
-        assert set(load.sender.answers) <= {"503", "ConnectError", "ConnectTimeout", "ReadTimeout"}
+        assert "404" not in load.sender.answers
         assert max(load.silences.values()) < LONGEST_SILENCE_S
 
 

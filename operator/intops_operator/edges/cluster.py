@@ -7,6 +7,7 @@ know, and cost three times the CPU.
 import asyncio
 import json
 import random
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -16,12 +17,16 @@ from intops_api import names
 from intops_operator import metrics
 from intops_operator.edges.access import Access
 from intops_operator.edges.apiserver import ENDPOINTS
+from intops_operator.journal import Journal
+
+journal = Journal("cluster")
 
 Manifest = dict[str, Any]
 
 PAGE = 500  # objects a page: bounds memory while listing 10,000
 TRIES = 5
 LONGEST_WAIT_S = 10.0
+_UNDECLARED = re.compile(r"(\.[\w.\[\]]+): field not declared in schema")
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -43,6 +48,12 @@ class ClusterError(Exception):
         self.reason = reason
         self.message = message
         self.retry_after_s = retry_after_s
+
+    @property
+    def undeclared(self) -> str:
+        """The field that the API server does not know, as `.status.received`; empty if that was not it."""
+        found = _UNDECLARED.search(self.message)
+        return found[1] if found else ""
 
 
 class NotFound(ClusterError):
@@ -66,6 +77,7 @@ class Cluster:
         self._may_write = may_write
         self._ssl = access.ssl_context()
         self._session: aiohttp.ClientSession | None = None
+        self._told: set[tuple[str, str]] = set()
 
     async def __aenter__(self) -> "Cluster":
         connector = aiohttp.TCPConnector(limit=64, ssl=self._ssl or True)
@@ -85,7 +97,7 @@ class Cluster:
         """The same connection, but writes only while `may_write` says so."""
         twin = Cluster.__new__(Cluster)
         twin._access, twin._ssl, twin._session = self._access, self._ssl, self._session
-        twin._may_write = may_write
+        twin._may_write, twin._told = may_write, self._told
         return twin
 
     async def get(self, kind: str, namespace: str | None, name: str) -> Manifest | None:
@@ -131,8 +143,23 @@ class Cluster:
     async def apply_status(
         self, manifest: Manifest, *, manager: str = names.FIELD_MANAGER
     ) -> Manifest:
-        """Server-side apply of `status` alone."""
-        return await self._apply(manifest, "status", manager)
+        """Server-side apply of `status` alone; where the kinds lack a field of it, of the rest."""
+        try:
+            return await self._apply(manifest, "status", manager)
+        except ClusterError as error:
+            field = error.undeclared
+            if not field:
+                raise
+        if (manifest["kind"], field) not in self._told:
+            self._told.add((manifest["kind"], field))
+            journal.warning(
+                "kinds are older than this operator", kind=manifest["kind"], field=field
+            )
+        # A merge patch stores what the kinds know and drops the rest; an apply stores nothing.
+        meta, change = manifest["metadata"], {"status": manifest["status"]}
+        return await self.patch(
+            manifest["kind"], meta.get("namespace"), meta["name"], change, subresource="status"
+        )
 
     async def _apply(self, manifest: Manifest, subresource: str, manager: str) -> Manifest:
         meta = manifest["metadata"]
@@ -159,13 +186,19 @@ class Cluster:
         return await self._ask("PUT", path, {"fieldManager": names.FIELD_MANAGER}, body=manifest)
 
     async def patch(
-        self, kind: str, namespace: str | None, name: str, change: Manifest | list[Manifest]
+        self,
+        kind: str,
+        namespace: str | None,
+        name: str,
+        change: Manifest | list[Manifest],
+        *,
+        subresource: str = "",
     ) -> Manifest:
         """A merge patch (dict) or a JSON patch (list)."""
         form = "json-patch" if isinstance(change, list) else "merge-patch"
         return await self._ask(
             "PATCH",
-            ENDPOINTS[kind].path(namespace, name),
+            ENDPOINTS[kind].path(namespace, name, subresource),
             {"fieldManager": names.FIELD_MANAGER},
             body=change,
             headers={"Content-Type": f"application/{form}+json"},
@@ -204,7 +237,8 @@ class Cluster:
             try:
                 return await self._once(verb, path, query or {}, body, headers or {})
             except ClusterError as error:
-                retryable = error.status in {0, 429} or error.status >= 500
+                busy = error.status in {0, 429} or error.status >= 500
+                retryable = busy and not error.undeclared
                 if not retryable or attempt == TRIES:
                     raise
                 wait_s = error.retry_after_s

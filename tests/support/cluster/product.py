@@ -122,7 +122,11 @@ def put(
         "worker.image.pullPolicy": "Never",
         **(values or {}),
     }
-    chosen = [f"--set-string={name}={value}" for name, value in settings.items()]
+    # As a string "false" would be true to a template.
+    chosen = [
+        f"--set{'' if value in {'true', 'false'} else '-string'}={name}={value}"
+        for name, value in settings.items()
+    ]
     helm(
         cluster, "upgrade", "--install", RELEASE, str(chart),
         "--namespace", NAMESPACE, "--create-namespace", "--timeout", "120s", *(["--wait"] if wait else []),

@@ -48,8 +48,9 @@ class Load:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Measure how long senders were not served during a step and until somebody is served again."""
-        began, taken = time.monotonic(), len(self.sender.acknowledged)
+        began = time.monotonic()
         yield
+        taken = len(self.sender.acknowledged)
         until(
             lambda: len(self.sender.acknowledged) > taken + 5,
             "deliveries to be acknowledged",
@@ -157,15 +158,15 @@ class Site:
         return manifests
 
     def worker_images(self) -> list[str]:
-        """Images of the worker's pods that are not on their way out."""
+        """Images of the worker's pods that are ready and not on their way out."""
         return [
             pod["spec"]["containers"][0]["image"]
             for pod in self.found.pods()
-            if "deletionTimestamp" not in pod["metadata"]
+            if "deletionTimestamp" not in pod["metadata"] and condition("Ready")(pod)
         ]
 
     def await_worker(self, version: Version) -> None:
-        """Wait until the Flow's worker is of a version, and nothing else runs."""
+        """Wait until the Flow's worker is of a version and takes deliveries, and nothing else runs."""
         until(
             lambda: self.worker_images() == [version.references["worker"]],
             f"the worker to be of {version.name}",
