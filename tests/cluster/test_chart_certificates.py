@@ -301,3 +301,18 @@ def rotated(
     until(another, "the new pair to be loaded", timeout_s=60, explain=replica.tail)
     assert asked(plane, "https://rt.example.com") == ""
     assert "metadata" in asked(plane, METADATA)
+
+
+def test_a_replica_of_the_first_mode_is_ready_beside_a_leader_of_another(
+    api_server: ControlPlane, tmp_path: Path
+) -> None:
+    """Else the way back to the leader's certificate would end at its first replica, which the leader waits for."""
+    install_kinds(api_server)
+    put(tmp_path, new_authority().pair("127.0.0.1"))
+    files = ("--lease-name=ways", "--certificate-mode=files", f"--certificate-dir={tmp_path}")
+    made_here = ("--lease-name=ways", "--certificate-secret=ways", "--webhook-configuration=ways")
+    with operator(api_server, tmp_path, "older", *files) as older:
+        until(older.leads, "it to lead", explain=older.tail)
+        with operator(api_server, tmp_path, "newer", *made_here) as newer:
+            assert (older.leads(), newer.leads()) == (True, False)
+            assert "tls.key" in api_server.kubectl.get("secret/ways", "-n", NAMESPACE)["data"]

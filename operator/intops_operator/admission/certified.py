@@ -105,6 +105,8 @@ class Admission:
             return
         if self._lease.leads():
             await self._secret.ensure(self._leader_cluster)
+        elif not self._presented.is_there:
+            await self._secret.begin()
         material = await self._secret.read()
         if material is not None:
             self._presented.offer(Pair(material.certificate, material.key))

@@ -245,6 +245,24 @@ class CertificateSecret:
         """The material in the Secret; None if there is none that can be used."""
         return _material(await self._cluster.get("Secret", self._namespace, self._name))
 
+    async def begin(self) -> None:
+        """Make the first material where there is none. For any replica.
+
+        In an upgrade the leader may be an older replica, of a mode in which it makes none, and it stays until a
+        newer one is ready. Whoever writes first is right: the Secret is replaced only as it was read.
+
+        Raises:
+            ClusterError: To be tried again.
+        """
+        secret = await self._cluster.get("Secret", self._namespace, self._name)
+        if _material(secret) is None:
+            wanted = renewed(None, self._hosts, datetime.now(UTC))
+            try:
+                await _keep(self._cluster, secret, self._manifest(wanted))
+            except Conflict:
+                return
+            journal.info("certificate made", until=expires(wanted.certificate).isoformat())
+
     async def ensure(self, leader: Cluster) -> None:
         """Make or renew what is needed. For the leader only.
 
