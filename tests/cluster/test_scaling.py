@@ -176,7 +176,7 @@ class Estate:
                     return found
         return {}
 
-    def await_done(self, name: str, number: int) -> None:
+    def await_done(self, name: str, number: int, timeout_s: float = MOST_S) -> None:
         """Wait until so many of its messages are delivered and none is left."""
 
         def all_done() -> bool:
@@ -185,7 +185,7 @@ class Estate:
             return (counts.get("done"), left) == (number, 0)
 
         until(
-            all_done, f"{number} messages of {name} to be delivered", timeout_s=MOST_S, every_s=1,
+            all_done, f"{number} messages of {name} to be delivered", timeout_s=timeout_s, every_s=1,
             explain=lambda: f"{self.store(name)}\n{self.status(name)}",
         )  # fmt: skip
 
@@ -214,7 +214,7 @@ class Estate:
 
 @pytest.fixture(scope="module")
 def estate(node: OneNode) -> Iterator[Estate]:
-    """The chart from this tree at a quick pace; a desk that takes one request a second from each worker."""
+    """The chart from this tree at a quick pace; a desk that takes two requests a second from each worker."""
     references = product.install(node)
     kubectl = node.kubectl
     await_admission(kubectl)
@@ -226,7 +226,7 @@ def estate(node: OneNode) -> Iterator[Estate]:
         found = Estate(node, desk, references["worker"])
         found.helm(*PACE)
         manifests = [raw for raw in example_manifests() if raw["kind"] != "Flow"]
-        slow = {"requestsPerSecond": 1, "concurrency": 2}
+        slow = {"requestsPerSecond": 2, "concurrency": 2}
         change(
             manifests, "Connector", "helpdesk",
             lambda spec: spec.update(endpoint=desk.url, limits=slow),
@@ -261,7 +261,7 @@ def test_a_backlog_brings_a_second_worker_and_quiet_takes_it_away(estate: Estate
         assert sizes == {2}
         _evict_one_and_no_other(estate, "busy")
 
-        estate.await_done("busy", MESSAGES)
+        estate.await_done("busy", MESSAGES, timeout_s=2 * MOST_S)
         until(
             lambda: estate.replicas("busy") == 1 and not estate.has_budget("busy"),
             "the second worker and the budget are gone", timeout_s=MOST_S,
