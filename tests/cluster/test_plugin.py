@@ -109,7 +109,10 @@ def installed(
         try:
             yield api_server, replica
         finally:
+            # Operators of later tests shall not work for what is left here.
             kubectl.run("delete", "validatingwebhookconfiguration", CONFIGURATION)
+            kubectl.run("delete", "deployment", "intops", "-n", NAMESPACE, "--wait=false")
+            kubectl.run("delete", "namespace", SPACE, "--wait=false")
 
 
 def bundled(plane: ControlPlane) -> str:
