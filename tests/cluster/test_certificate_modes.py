@@ -292,7 +292,12 @@ def test_the_leader_takes_over_again(
     product.upgrade(node, product_images)
     await_admission(node.kubectl)
 
-    assert refuses_what_is_wrong(node)
+    # A replica of the mode before answers for some seconds more, with a certificate that is trusted no longer.
+    until(
+        lambda: refuses_what_is_wrong(node),
+        "the operator to refuse",
+        explain=lambda: asked(node, METADATA),
+    )
     assert may(node, "update", "secret/intops-admission-tls")
 
 
@@ -308,4 +313,8 @@ def test_without_a_secret_the_chart_says_what_is_missing(
             product_images,
             {"admission.certificateMode": "secret", "admission.certificateSecret": "nowhere"},
         )
-    assert refuses_what_is_wrong(node)
+    until(
+        lambda: refuses_what_is_wrong(node),
+        "the operator to refuse",
+        explain=lambda: asked(node, METADATA),
+    )
