@@ -88,13 +88,16 @@ async def apply_children(
     wanted = desired(worker)
     sent = [m for m in wanted if not (m["kind"] == DEPLOYMENT and worker.shape.held)]
     problems = await apply_all(sent, whose, applied, cache, cluster)
+    # What fails from here on is done again at the next look.
+    applied.complete = False
     if worker.shape.held:
         await _resize(worker, cache, cluster)
     if not problems:
         await _prune(wanted, whose, cache, cluster)
-        # What is no longer wanted is not missed either.
-        kinds = {m["kind"] for m in wanted}
+        # What is no longer wanted is not missed either; what waits for its turn is compared by itself.
+        kinds = {m["kind"] for m in sent}
         applied.by_kind = {k: known for k, known in applied.by_kind.items() if k in kinds}
+    applied.complete = not problems
     return problems
 
 
@@ -111,6 +114,7 @@ async def apply_all(
         ClusterError: The API server cannot be reached.
     """
     problems = []
+    applied.complete = False  # an error on the way leaves it so: what was not sent is not there
     for manifest in wanted:
         problem = await _apply(manifest, whose, applied, cache, cluster)
         if problem is not None:
@@ -119,14 +123,21 @@ async def apply_all(
     return problems
 
 
-async def _resize(worker: Worker, cache: Cache, cluster: Cluster) -> None:
-    """Change only the size of a Deployment whose pods wait for their turn to roll."""
+def is_sized(worker: Worker, cache: Cache) -> bool:
+    """Whether a Deployment whose pods wait for their turn to roll has the size that it should have."""
     present = cache.child(DEPLOYMENT, worker.namespace, worker.name)
     if present is None or present.deployed is None:
-        return
+        return True
     noted = dict(worker.shape.notes).get(names.ANNOTATION_SCALE)
-    if present.deployed.replicas == worker.replicas and present.scale_note == noted:
+    return present.deployed.replicas == worker.replicas and present.scale_note == noted
+
+
+async def _resize(worker: Worker, cache: Cache, cluster: Cluster) -> None:
+    """Change only the size of a Deployment whose pods wait for their turn to roll."""
+    if is_sized(worker, cache):
         return
+    present = cache.child(DEPLOYMENT, worker.namespace, worker.name)
+    noted = dict(worker.shape.notes).get(names.ANNOTATION_SCALE)
     change = {
         "metadata": {"annotations": {names.ANNOTATION_SCALE: noted}},
         "spec": {"replicas": worker.replicas},
@@ -220,8 +231,10 @@ async def _prune(
 
 
 async def remove(child: ChildFact, cache: Cache, cluster: Cluster) -> None:
-    """Delete one child, exactly this one; the feed tells when it is gone."""
-    await cluster.delete(child.kind, child.namespace, child.name, uid=child.uid)
+    """Delete one child, exactly this one, and a volume only as it was seen; the feed tells when it is gone."""
+    await cluster.delete(
+        child.kind, child.namespace, child.name, uid=child.uid, version=child.version
+    )
     cache.doom(child)
     journal.info("child removed", kind=child.kind, namespace=child.namespace, name=child.name)
 

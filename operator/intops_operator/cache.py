@@ -217,7 +217,7 @@ class Cache:
             # A ghost brings no status: then it counts as it was seen last.
             last = fact if fact.ran else before
             if last.ran:
-                self._parted[before.crew] = last
+                self._parted[before.crew] = _later(self._parted.get(before.crew), last)
             self._pods_of[before.crew].discard(place)
             return Concerned(looks={before.crew})
         self._pods[place] = fact
@@ -354,6 +354,19 @@ class Cache:
         if kind == "Pod":
             return {place: pod.uid for place, pod in self._pods.items()}
         return {place: child.uid for place, child in self._children[kind].items()}
+
+
+def _later(known: PodFact | None, gone: PodFact) -> PodFact:
+    """Which of two pods that are gone began to run last; where both began at once, the one that left without a word.
+
+    Deletions may be heard of out of order, and only the last pod knows what is left in the volume.
+    """
+    if known is None:
+        return gone
+    before, now = known.started_at or "", gone.started_at or ""
+    if before == now:
+        return known if known.left is None else gone
+    return known if before > now else gone
 
 
 def ref_of(kind: str, meta: Mapping[str, Any]) -> Ref:

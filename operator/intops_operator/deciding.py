@@ -97,11 +97,11 @@ class Deciding:
         if resource is None:
             self._writer.forget(ref)
             return
-        if not self._writer.knows(ref):
+        if not self._writer.knows(ref, self._cache.uid(ref)):
             live = await self._cluster.get("FlowAction", ref.namespace, ref.name)
             if live is None:
                 return
-            self._writer.observe(ref, live.get("status"))
+            self._writer.observe(ref, live["metadata"]["uid"], live.get("status"))
         left_s = forget_in_s(self._status(resource), self._now())
         if left_s is not None and left_s <= 0:
             await self._cluster.delete("FlowAction", ref.namespace, ref.name, uid=resource.meta.uid)

@@ -4,6 +4,7 @@ The leader's workers call `Reconciler.look` with keys from the queue. Failures n
 running worker: without a new plan the last good one stays in its ConfigMap.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from intops_api.names import ANNOTATION_PLAN_HASH
 from intops_api.plan import FlowPlan, PlanBlobs
 from intops_core.findings import Finding
 from intops_core.resources import Ref, Resource
-from intops_operator.applying import Applied, apply_children, tell_pods
+from intops_operator.applying import Applied, apply_children, is_sized, tell_pods
 from intops_operator.cache import Cache
 from intops_operator.core.children.worker import (
     Shape,
@@ -31,7 +32,7 @@ from intops_operator.core.judging import judge_flow
 from intops_operator.core.observed import POOL
 from intops_operator.core.placing import Step
 from intops_operator.deciding import Deciding
-from intops_operator.edges.cluster import Cluster, ClusterError
+from intops_operator.edges.cluster import Cluster, ClusterError, NotLeading
 from intops_operator.edges.reports import ReportBook
 from intops_operator.flowgauges import FlowGauges
 from intops_operator.journal import Journal
@@ -147,6 +148,8 @@ class Reconciler:
         if ref.kind == "Flow":
             try:
                 await self._look_at_flow(ref)
+            except (ClusterError, NotLeading, asyncio.CancelledError):
+                raise  # it is tried again: what others say of their Flows waits for it
             except BaseException:
                 self._standings.unheard(ref)
                 raise
@@ -164,7 +167,9 @@ class Reconciler:
             await self._depart(ref)
             return
         state, step = self._flows.get(ref), self._step(ref)
-        anew = state is None or ref in self._stale or self._lacks_plan(ref, state, step)
+        stands = state is not None and self._stands(ref, state, step)
+        lacks = state is not None and self._lacks_plan(state, step, stands=stands)
+        anew = state is None or ref in self._stale or lacks
         if state is None or anew:
             state = await self._plan(ref)
             if state is None:
@@ -175,7 +180,7 @@ class Reconciler:
         deleting = bool(resource and (resource.meta.model_extra or {}).get("deletionTimestamp"))
         may_apply = resource is not None and not problems and not deleting
         if state.plan is not None and resource is not None and step is not None and may_apply:
-            if step.deed != "wait" and (anew or not self._stands(ref, state, step)):
+            if step.deed != "wait" and (anew or not stands):
                 problems += await self._bring_about(ref, state, resource, step)
             if not problems and step.deed in {"run", "go"} and not step.place:
                 wanted, tools = state.plan.hash, self._tools
@@ -194,10 +199,10 @@ class Reconciler:
             return None
         return self._moving.step(ref, _spec(resource), self._now())
 
-    def _lacks_plan(self, ref: Ref, state: FlowState, step: Step | None) -> bool:
+    def _lacks_plan(self, state: FlowState, step: Step | None, *, stands: bool) -> bool:
         """Whether children are to be applied, and the plan for it is in its ConfigMap only."""
-        applies = step is not None and step.deed in {"run", "go"}
-        return applies and not state.plan_data and not self._stands(ref, state, step)
+        applies = step is not None and step.deed in {"run", "go"} and state.problem is None
+        return applies and not state.plan_data and not stands
 
     def _stands(self, ref: Ref, state: FlowState, step: Step | None) -> bool:
         """Whether nothing is to be done about a Flow's children: the common case, and cheap to see."""
@@ -207,8 +212,9 @@ class Reconciler:
             return False
         resource = self._tools.cache.resource(ref)
         if resource is not None and not step.place:
-            worker = self._worker_of(resource, state.plan, b"")
-            if self._tools.shaping.shaped(worker).shape != state.shape:
+            worker = self._tools.shaping.shaped(self._worker_of(resource, state.plan, b""))
+            held = worker.shape.held
+            if worker.shape != state.shape or (held and not is_sized(worker, self._tools.cache)):
                 return False
         return state.applied.holds(ref, self._tools.cache)
 
@@ -236,6 +242,8 @@ class Reconciler:
             state.place = None
             tools.queue.add_later(ref, DEPARTING_S)
             return []
+        if not state.plan_data:
+            raise ValueError("a plan that is not at hand cannot be written into its ConfigMap")
         if step.deed == "go":
             await self._moving.leave(ref, step)
         if state.place != step.place:
@@ -268,7 +276,7 @@ class Reconciler:
             return None
         tools.cache.take_answer("Flow", live)
         self._stale.discard(ref)
-        tools.writer.observe(ref, live.get("status"))
+        tools.writer.observe(ref, live["metadata"]["uid"], live.get("status"))
         state = self._flows.setdefault(ref, FlowState())
         resource = tools.cache.resource(ref)
         if resource is None:
@@ -324,7 +332,8 @@ class Reconciler:
         self._gauges.show(ref, judged.conditions)
         # A pool takes a new image at once; its Flows are not waited for.
         can_roll = state.plan is not None and not problems and shared is None
-        tools.shaping.note(ref, judged, can_roll=can_roll)
+        deleting = bool(resource and (resource.meta.model_extra or {}).get("deletionTimestamp"))
+        tools.shaping.note(ref, judged, can_roll=can_roll and not deleting)
         programmed = next(c for c in judged.conditions if c.type == ConditionType.PROGRAMMED)
         state.settled = programmed.status == "True" and not state.awaits
         tools.writer.want(ref, flow_status(facts, judged, tools.writer.written(ref)))

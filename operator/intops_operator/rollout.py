@@ -39,6 +39,8 @@ class Standing:
     """How one Flow does, as the reconciler judged it last."""
 
     ready: bool
+    paused: bool = False
+    """Whether it is not Ready because a person has suspended it."""
     review: int = 0
     delivered: int = 0
     """Messages delivered in the last hour."""
@@ -82,7 +84,8 @@ class Rollout:
         roll = _roll_of(found)
         turn = self._turns.get(flow)
         if turn is not None and roll.release != self._release:
-            return replace(turn, inputs=inputs), False
+            # Its time runs from now: what decided may lie minutes back.
+            return replace(turn, inputs=inputs, at=self._now()), False
         if roll.release == self._release:
             proved = roll.proved or flow in self._proofs
             return replace(roll, inputs=inputs, proved=proved), False
@@ -158,6 +161,7 @@ class Rollout:
                 roll=roll,
                 settled=child.deployed.settled,
                 ready=standing.ready if judged and standing is not None else None,
+                paused=standing is not None and standing.paused,
                 review=standing.review if standing is not None else 0,
                 delivered=standing.delivered if standing is not None else 0,
                 taken=flow in self._turns,

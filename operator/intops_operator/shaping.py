@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from intops_api.conditions import Reason
 from intops_core.resources import Ref
 from intops_operator.cache import Cache
 from intops_operator.core.children.deployment import release_of
@@ -65,6 +66,7 @@ class Shaping:
         counts = judged.counts
         standing = Standing(
             ready=judged.ready.status == "True",
+            paused=judged.ready.reason == Reason.SUSPENDED,
             review=counts.review if counts is not None else 0,
             delivered=counts.delivered_per_hour if counts is not None else 0,
             rolls=can_roll,

@@ -101,7 +101,8 @@ class Standings:
             for place in places:
                 try:
                     async for item in self._cluster.each(kind, place):
-                        self._writer.observe(ref_of(kind, item["metadata"]), item.get("status"))
+                        meta = item["metadata"]
+                        self._writer.observe(ref_of(kind, meta), meta["uid"], item.get("status"))
                 except ClusterError as error:
                     journal.warning("statuses not listed", kind=kind, error=error.message)
 
@@ -157,11 +158,11 @@ class Standings:
             self._stale.discard(ref)
             self._writer.forget(ref)
             return
-        if not self._writer.knows(ref):
+        if not self._writer.knows(ref, self._cache.uid(ref)):
             live = await self._cluster.get(ref.kind, ref.namespace or None, ref.name)
             if live is None:
                 return
-            self._writer.observe(ref, live.get("status"))
+            self._writer.observe(ref, live["metadata"]["uid"], live.get("status"))
         findings = await self.judged(ref)
         users = self._cache.users(ref, USED_BY[ref.kind])
         generation = self._cache.generation(ref)

@@ -52,6 +52,7 @@ class StatusWriter:
         self._interval_s = counters_interval_s
         self._written: dict[Ref, bytes] = {}
         """Packed: there may be ten thousand, and each is read once in a while."""
+        self._uids: dict[Ref, str] = {}
         self._written_at: dict[Ref, float] = {}
         self._in_doubt: set[Ref] = set()
         self._wanted: dict[Ref, StatusDict] = {}
@@ -59,12 +60,18 @@ class StatusWriter:
         self._timers: dict[Ref, asyncio.TimerHandle] = {}
         self._filled = asyncio.Event()
 
-    def knows(self, ref: Ref) -> bool:
-        """Whether it is known what the status is now."""
-        return ref in self._written
+    def knows(self, ref: Ref, uid: str) -> bool:
+        """Whether it is known what the status of this very object is now."""
+        return ref in self._written and self._uids.get(ref) == uid
 
-    def observe(self, ref: Ref, status: StatusDict | None) -> None:
-        """Note what the API server has, before the first write of this leader."""
+    def observe(self, ref: Ref, uid: str, status: StatusDict | None) -> None:
+        """Note what the API server has, before the first write of this leader to this object.
+
+        An object that was deleted and made again begins without a status, whatever was written to the one before.
+        """
+        if self._uids.get(ref) != uid:
+            self.forget(ref)
+            self._uids[ref] = uid
         self._written.setdefault(ref, _packed(status or {}))
 
     def written(self, ref: Ref) -> StatusDict:
@@ -86,6 +93,7 @@ class StatusWriter:
         self._drop(ref)
         self._events.pop(ref, None)
         self._written.pop(ref, None)
+        self._uids.pop(ref, None)
         self._written_at.pop(ref, None)
         self._in_doubt.discard(ref)
 

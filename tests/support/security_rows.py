@@ -125,7 +125,10 @@ GROUPS: dict[str, dict[str, Row]] = {
         "S-58": Row(
             "annotations that grow", "intops writes no annotations onto objects of people."
         ),
-        "S-59": Row("a flood of status writes or Events", "intops writes no Events."),
+        "S-59": Row(
+            "a flood of status writes or Events",
+            "One bucket for statuses; an Event only where what Ready says changed, and at most 500 wait.",
+        ),
         "S-60": Row("a finalizer that nobody removes", "intops sets none."),
         "S-61": Row("one tenant takes everything"),
         "S-63": Row("a plan is changed between operator and worker"),

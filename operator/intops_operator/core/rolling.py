@@ -65,6 +65,8 @@ class Rolling:
     """Whether all its pods are ready and of the present template."""
     ready: bool | None
     """Whether it is Ready; None until this leader has judged it."""
+    paused: bool = False
+    """Whether it is not Ready because a person has suspended it, which says nothing of the image."""
     review: int = 0
     delivered: int = 0
     """Messages delivered in the last hour."""
@@ -155,7 +157,7 @@ def _trouble(one: Rolling, pace: Pace, now: datetime) -> str:
         return ""
     if not one.settled:
         return f"its pods are not ready {pace.deadline_s:.0f} s after they were given the image"
-    if not one.ready:
+    if not one.ready and not one.paused:
         return (
             f"it was Ready before and is not {pace.deadline_s:.0f} s after it was given the image"
         )
@@ -167,7 +169,7 @@ def _is_proved(one: Rolling, pace: Pace, now: datetime) -> bool:
     if not one.roll.ready:
         # Nobody can tell whether it does better: it was not well before.
         return age >= timedelta(seconds=pace.pause_s if one.settled else pace.deadline_s)
-    return one.settled and bool(one.ready) and age >= timedelta(seconds=pace.pause_s)
+    return one.settled and bool(one.ready or one.paused) and age >= timedelta(seconds=pace.pause_s)
 
 
 def _age(one: Rolling, now: datetime) -> timedelta:

@@ -58,12 +58,15 @@ def facts_of(pair: Pair) -> Facts:
         key = serialization.load_pem_private_key(pair.key.encode(), None)
     except (ValueError, TypeError):
         raise FilesError("tls.key is no private key without a password") from None
-    return Facts(
-        names=_names(certificate),
-        begins=certificate.not_valid_before_utc,
-        ends=certificate.not_valid_after_utc,
-        key_fits=certificate.public_key() == key.public_key(),
-    )
+    try:
+        return Facts(
+            names=_names(certificate),
+            begins=certificate.not_valid_before_utc,
+            ends=certificate.not_valid_after_utc,
+            key_fits=certificate.public_key() == key.public_key(),
+        )
+    except Exception as error:  # whatever the library cannot read no API server could
+        raise FilesError(f"tls.crt cannot be used: {error}") from None
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

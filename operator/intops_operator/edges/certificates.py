@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -87,7 +87,7 @@ def _known_authority(
     found = _certificates(current.ca)
     try:
         key = serialization.load_pem_private_key(current.ca_key.encode(), None)
-    except ValueError:
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
     if not found or not isinstance(key, ec.EllipticCurvePrivateKey):
         return None
@@ -256,7 +256,7 @@ class CertificateSecret:
         """
         secret = await self._cluster.get("Secret", self._namespace, self._name)
         if _material(secret) is None:
-            wanted = renewed(None, self._hosts, datetime.now(UTC))
+            wanted = renewed(None, self._hosts, datetime.now(UTC), self._lifetimes)
             try:
                 await _keep(self._cluster, secret, self._manifest(wanted))
             except Conflict:

@@ -274,3 +274,14 @@ def test_an_answer_about_an_object_that_was_made_and_deleted_meanwhile_is_not_ta
 
     cache.take_answer("Pod", pod("two", RUNNING), None)
     assert [known.name for known in cache.pods(FLOW)] == ["pod-two"]
+
+
+def test_a_deletion_that_is_heard_of_late_does_not_speak_for_a_newer_pod() -> None:
+    """The newer one was killed; that the older one left nothing says nothing of the volume any more."""
+    cache = Cache()
+    cache.take("Pod", pod("one", RUNNING))
+    cache.take("Pod", pod("two", {"state": {"running": {"startedAt": "2026-01-01T11:00:00Z"}}}))
+    cache.take("Pod", pod("two", ended("killed", "2026-01-01T11:00:00Z")), deleted=True)
+    cache.take("Pod", pod("one", ended(LAST_WORDS)), deleted=True)
+
+    assert cache.last_pod(FLOW).left is None

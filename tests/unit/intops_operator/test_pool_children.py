@@ -141,3 +141,24 @@ def test_a_pool_and_a_flow_are_never_called_alike() -> None:
 def test_quantities_are_compared_by_what_they_mean(small: str, large: str) -> None:
     """Not by their spelling."""
     assert amount(small) < amount(large)
+
+
+def test_one_flow_cannot_make_a_pod_that_no_api_server_takes_nor_hold_the_others_down() -> None:
+    """A limit below what is requested is refused; a limit that only one states is no limit of all."""
+    modest = Needs(limits=(("cpu", "50m"),))
+    hungry = Needs(requests=(("memory", "2Gi"),))
+
+    both = pool_of(modest, hungry).runtime.resources
+    alone = pool_of(modest).runtime.resources
+
+    assert both is not None
+    assert alone is not None
+    assert (both.requests["memory"], both.limits) == ("2Gi", {"memory": "2Gi"})
+    assert alone.limits == {"memory": "1Gi", "cpu": "100m"}
+
+
+def test_a_claim_that_somebody_enlarged_in_other_units_is_no_error() -> None:
+    """Only Flows are bound to Mi, Gi and Ti."""
+    there = EmbeddedStore.model_construct(size="20G", storage_class=None)
+
+    assert pool_of(Needs(size="1Gi"), claim=there).volume.size == "20G"

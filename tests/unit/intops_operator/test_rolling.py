@@ -107,6 +107,15 @@ def test_a_flow_that_is_worse_off_halts_all_others(broken: Rolling, why: str) ->
     assert (found.turns, found.waiting) == ([], 2)
 
 
+def test_a_flow_that_a_person_pauses_says_nothing_of_the_image() -> None:
+    """It is not Ready, and that halts nobody; its pods are what is looked at."""
+    paused = rolled("c", 7200, ready=False, paused=True)
+
+    assert not verdict(paused, flow("a")).failures
+    assert names(verdict(paused, flow("a")).proofs) == ["c"]
+    assert verdict(replace(paused, settled=False), flow("a")).failures
+
+
 def test_it_goes_on_when_the_broken_flow_is_well_again() -> None:
     """Nobody has to tell the operator."""
     late = rolled("c", 7200)

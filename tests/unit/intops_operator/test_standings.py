@@ -42,7 +42,8 @@ class Stored:
 
     async def get(self, kind: str, namespace: str | None, name: str) -> dict[str, Any]:
         """The object with its status."""
-        return {"metadata": {"name": name, "namespace": namespace}, "status": dict(BEFORE)}
+        meta = {"name": name, "namespace": namespace, "uid": name}
+        return {"metadata": meta, "status": dict(BEFORE)}
 
 
 class Leader:

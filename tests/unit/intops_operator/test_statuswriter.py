@@ -57,7 +57,7 @@ class Server:
 async def writing(server: Server) -> AsyncIterator[StatusWriter]:
     """A writer at work, whose Flow has been written as ready before."""
     writer = StatusWriter(cast(Cluster, server), rate=1000, burst=1000, counters_interval_s=60)
-    writer.observe(FLOW, status("True"))
+    writer.observe(FLOW, "uid", status("True"))
     running = asyncio.create_task(writer.run())
     yield writer
     writer.close()
@@ -118,7 +118,7 @@ async def test_flows_come_before_what_they_use_and_verdicts_before_numbers() -> 
         Ref("Flow", "itsm", "verdict"): status("False"),
     }
     for ref, found in wanted.items():
-        writer.observe(ref, status("True"))
+        writer.observe(ref, "uid", status("True"))
         writer.want(ref, found)
     running = asyncio.create_task(writer.run())
     async with asyncio.timeout(10):
@@ -144,7 +144,7 @@ async def test_a_change_of_ready_is_an_event_after_all_statuses_and_what_stays_i
     )  # fmt: skip
     other = Ref("Flow", "itsm", "numbers")
     for ref, found in ((FLOW, status("False")), (other, {**status("True"), "done": 1})):
-        writer.observe(ref, status("True"))
+        writer.observe(ref, "uid", status("True"))
         writer.want(ref, found)
     running = asyncio.create_task(writer.run())
     async with asyncio.timeout(10):
@@ -157,3 +157,17 @@ async def test_a_change_of_ready_is_an_event_after_all_statuses_and_what_stays_i
     (event,) = server.events
     assert event["regarding"]["name"] == FLOW.name
     assert (event["type"], event["reportingInstance"]) == ("Warning", "op-0")
+
+
+async def test_an_object_that_was_made_again_begins_without_a_status() -> None:
+    """The one before had the same name and the same verdict; the new one has nothing yet."""
+    server = Server()
+    server.answer.set()
+    async with writing(server) as writer:
+        assert writer.knows(FLOW, "uid")
+        assert not writer.knows(FLOW, "another")
+        writer.observe(FLOW, "another", None)
+        writer.want(FLOW, status("True"))
+        await asyncio.wait_for(server.ready.wait(), 5)
+
+    assert server.arrived == [status("True")]

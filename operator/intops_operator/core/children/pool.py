@@ -134,7 +134,8 @@ class Pool:
         sizes = [needs.size for needs in self.needs]
         if self.claim is not None:
             size = max([*sizes, self.claim.size], key=amount)
-            return EmbeddedStore(size=size, storage_class=self.claim.storage_class)
+            # A claim that somebody enlarged may have a size that no Flow may write.
+            return EmbeddedStore.model_construct(size=size, storage_class=self.claim.storage_class)
         classes = (needs.storage_class for needs in self.needs if needs.storage_class is not None)
         return EmbeddedStore(
             size=max(sizes, key=amount, default=EmbeddedStore().size),
@@ -156,6 +157,16 @@ class Pool:
         """One replica, and of each resource the most that one of its Flows asks for."""
         requests = _largest([REQUESTS.items(), *(needs.requests for needs in self.needs)])
         limits = _largest([LIMITS.items(), *(needs.limits for needs in self.needs)])
+        # A limit that only some of them state would hold all of them down.
+        stated = [dict(needs.limits).keys() for needs in self.needs]
+        limits = {
+            name: value
+            for name, value in limits.items()
+            if name in LIMITS or all(name in one for one in stated)
+        }
+        # The API server refuses a limit below what is requested, and with it the worker of all.
+        for name in limits.keys() & requests.keys():
+            limits[name] = max(limits[name], requests[name], key=amount)
         return Runtime(resources=Resources(requests=requests, limits=limits))
 
     @property

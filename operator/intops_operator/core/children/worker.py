@@ -194,8 +194,9 @@ class Worker:
     @property
     def inputs(self) -> str:
         """Hash of what the Flow itself says about its pods, which is not how many there are."""
-        runtime = self.runtime.model_dump(mode="json", exclude={"replicas"})
-        text = json.dumps([runtime, self.secrets, self.is_embedded], sort_keys=True)
+        # Only what reaches the pod, without what is not said: a field that a later edition adds restarts nobody.
+        asked = self.runtime.resources.to_wire() if self.runtime.resources is not None else None
+        text = json.dumps([asked, self.secrets, self.is_embedded], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
