@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ import pytest
 
 from intops_operator.edges.certificates import renewed
 from support.chart import of_kind, render
-from support.cluster.controlplane import ControlPlane
+from support.cluster.controlplane import ControlPlane, home
 from support.cluster.polling import until
 from support.kubectl_plugin import kubectl, kubectl_intops
 from support.operators import (
@@ -76,6 +77,17 @@ def mark_ready(plane: ControlPlane) -> None:
         return bool(found.get("status", {}).get("readyReplicas"))
 
     until(marked, "the operator's Deployment to be ready", every_s=0.5)
+
+
+@pytest.fixture(scope="module")
+def api_server(api_server: ControlPlane) -> Iterator[ControlPlane]:
+    """A server of its own: an estate shows whatever other tests have left."""
+    plane = ControlPlane(home(f"pytest-{os.getpid()}-plugin"))
+    try:
+        plane.start()
+        yield plane
+    finally:
+        plane.remove()
 
 
 @pytest.fixture(scope="module")
