@@ -48,6 +48,22 @@ def api_server(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
         plane.remove()
 
 
+_STARTED: list[OneNode] = []
+"""The one-node cluster of this session, once a test has asked for it."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_it_was_found() -> Iterator[None]:
+    """What the tests of a file have made on the node goes with them: Flows of others are nobody's to wait for."""
+    yield
+    for cluster in _STARTED:
+        kubectl = cluster.kubectl
+        found = kubectl.get("namespaces")["items"]
+        mine = {one["metadata"]["name"] for one in found} - product.SYSTEM_NAMESPACES
+        if mine:
+            kubectl.run("delete", "namespaces", *sorted(mine), "--timeout=180s", timeout_s=200)
+
+
 @pytest.fixture(scope="session")
 def node(request: pytest.FixtureRequest) -> Iterator[OneNode]:
     """A ready one-node cluster with the base image, empty. Its end must leave nothing."""
@@ -58,8 +74,10 @@ def node(request: pytest.FixtureRequest) -> Iterator[OneNode]:
     cluster = onenode.named(f"pytest-{os.getpid()}")
     try:
         cluster.start()
+        _STARTED.append(cluster)
         yield cluster
     finally:
+        _STARTED.clear()
         # Raises when a process, mount, interface, route or file is left: an error of the session.
         cluster.stop()
 

@@ -137,7 +137,7 @@ def pooled(node: OneNode) -> Iterator[Pooled]:
     """The chart from this tree, a real desk, and the Connectors and Mappings of the example."""
     product.install(node)
     await_admission(node.kubectl)
-    node.kubectl.run("create", "namespace", NAMESPACE)
+    node.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     with RequestTracker(bind=node.machine_address) as desk:
         manifests = example_manifests()
         change(manifests, "Connector", "helpdesk", lambda spec: spec.update(endpoint=desk.url))

@@ -16,6 +16,10 @@ from support.cluster.polling import HarnessError, until
 
 RELEASE = "intops"
 NAMESPACE = "intops-system"
+SYSTEM_NAMESPACES = frozenset(
+    {"default", "kube-node-lease", "kube-public", "kube-system", NAMESPACE}
+)
+"""Those that are there whatever a test does."""
 EXAMPLE = paths.TREE / "examples" / "01-alerts-to-helpdesk"
 
 Say = Callable[[str], None]
