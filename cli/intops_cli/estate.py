@@ -42,6 +42,7 @@ class FlowLine:
     source: str
     target: str
     owner: str
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def flow_line(flow: Mapping[str, Any]) -> FlowLine:
         source=str(status.get("source") or ""),
         target=str(status.get("target") or ""),
         owner=str(value_at(flow, ".spec.owner.team") or ""),
+        pool=value_at(flow, ".spec.runtime.pool"),
     )
 
 

@@ -23,8 +23,9 @@ from intops_cli.diagnosis_control import (
     operators,
 )
 from intops_cli.diagnosis_workers import claims, rights, workers
-from intops_cli.installation import Installation, Operation, Right, Unread
+from intops_cli.installation import WORKER_SELECTOR, Installation, Operation, Right, Unread
 from intops_core.catalog import shipped
+from intops_operator.core.children.worker import COMMON_LABELS
 from intops_operator.edges.certificates import Material, renewed
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -321,6 +322,76 @@ def test_why_a_pod_does_not_run_is_told_in_the_words_of_kubernetes() -> None:
 
     assert wrong(workers(sick, NOW))[0].endswith("is ready. ImagePullBackOff: no such image.")
     assert wrong(operators(seen, "1.0"))[0].endswith("is ready. ImagePullBackOff: no such image.")
+
+
+def pooled(name: str) -> dict[str, Any]:
+    return {**flow(name), "spec": {"runtime": {"pool": "quiet"}}}
+
+
+def of_pool(**more: Any) -> dict[str, Any]:
+    meta = {"name": "intopspool-quiet", "namespace": "itsm", "labels": {"intops.io/pool": "quiet"}}
+    return {**child("quiet"), "metadata": meta, **more}
+
+
+POOLED = replace(
+    WELL,
+    flows=[flow("alerts"), pooled("one"), pooled("two")],
+    workers=[child("alerts"), of_pool()],
+    claims=[child("alerts"), of_pool()],
+)
+
+
+def test_workers_are_looked_for_by_labels_that_those_of_pools_have_too() -> None:
+    """The operator writes them on every child, whoever it is made for."""
+    looked_for = dict(part.split("=") for part in WORKER_SELECTOR.split(","))
+
+    assert looked_for.items() <= COMMON_LABELS.items()
+
+
+def test_flows_of_a_pool_have_its_worker() -> None:
+    """What a pool has made bears the label of the pool and of no Flow."""
+    found = [*workers(POOLED, NOW), *claims(POOLED)]
+
+    assert wrong(found) == []
+    assert found[0].what.endswith("2 of them share those of 1 pools.")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"workers": [child("alerts")], "claims": [child("alerts")]},
+            "broken workers: No worker was made for itsm/one, itsm/two.",
+        ),
+        (
+            {"workers": [child("alerts"), of_pool(status={})]},
+            "broken workers: The worker of pool itsm/quiet, which itsm/one, itsm/two share, is not ready.",
+        ),
+        (
+            {"flows": [flow("alerts")], "claims": [child("alerts")]},
+            "warning workers: Workers of Flows that are gone still run: pool itsm/quiet.",
+        ),
+        (
+            {"flows": [flow("alerts")], "workers": [child("alerts")]},
+            "warning volumes: PersistentVolumeClaim itsm/intopspool-quiet is left over from pool quiet, which",
+        ),
+    ],
+)  # fmt: skip
+def test_a_pool_is_told_as_a_worker_of_all_its_flows(change: dict[str, Any], says: str) -> None:
+    """One finding for the pool, not one for each Flow; a Flow of the pool's name is another thing."""
+    seen = replace(POOLED, **change)
+    (told,) = wrong([*workers(seen, NOW), *claims(seen)])
+
+    assert told.startswith(says), told
+
+
+def test_a_flow_on_the_way_to_a_pool_misses_no_worker_and_leaves_none() -> None:
+    """Where it is held, its own status says why."""
+    moving = pooled("alerts")
+    moving["status"] = {"conditions": [{"type": "Programmed", "reason": "MoveHeld"}]}
+    seen = replace(WELL, flows=[moving])
+
+    assert wrong([*workers(seen, NOW), *claims(seen)]) == []
 
 
 def test_workers_of_another_image_are_told_as_a_rollout() -> None:
