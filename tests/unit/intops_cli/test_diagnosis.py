@@ -32,6 +32,7 @@ NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 FORBIDDEN = Unread("forbidden: you may not.")
 WORKER_IMAGE = "example.com/intops-worker:1"
 POD = "intops-7d9f"
+X509 = "failed calling webhook: x509: unknown authority"
 
 
 def operator(*, replicas: int = 2, ready: int = 2, version: str = "1.0") -> dict[str, Any]:
@@ -310,6 +311,61 @@ def test_a_configuration_that_no_operator_keeps_is_to_be_deleted() -> None:
 
     assert "`kubectl delete validatingwebhookconfiguration intops-old`" in found.do
     assert found.level == "broken"
+
+
+def in_mode(mode: str, *more: dict[str, Any]) -> Operation:
+    """Operators as the chart runs them in a mode; of another than selfSigned none keeps a configuration."""
+    found = operator()
+    found["spec"]["template"]["spec"]["containers"][0]["args"] = [
+        f"--worker-image={WORKER_IMAGE}", "--lease-name=intops", f"--certificate-mode={mode}",
+    ]  # fmt: skip
+    return operation(operators=[found, *more])
+
+
+@pytest.mark.parametrize("more", [[], [operator()]], ids=["alone", "beside one in selfSigned"])
+def test_in_mode_files_nobody_is_sent_to_the_leader_or_told_to_delete_a_configuration(
+    more: list[dict[str, Any]],
+) -> None:
+    """There cert-manager or a person writes bundle and certificate; without the configuration nothing is judged."""
+    seen = replace(WELL, operation=in_mode("files", *more))
+    wrongs = [
+        *admission(replace(seen, webhooks=[configuration("", "mine")]), NOW),
+        *admission(replace(seen, webhooks=[configuration(material().ca, "mine")], proof=X509), NOW),
+    ]
+    advices = [one.do for one in wrongs if one.do and one.check != "trial"]
+
+    assert len(advices) == 2
+    for advice in advices:
+        assert "cert-manager.io/inject-ca-from of mine" in advice
+        assert "admission.caBundle" in advice
+        assert "kubectl delete" not in advice
+        assert "leader" not in advice
+
+
+def test_who_renews_a_certificate_is_told_for_the_mode_of_the_operator() -> None:
+    """The leader renews its own only."""
+
+    def advice(mode: str, days: int) -> str:
+        seen = replace(WELL, operation=in_mode(mode))
+        found = admission(seen, NOW + timedelta(days=days))
+        (told,) = [one for one in found if one.check == "certificate"]
+        return told.why + told.do
+
+    for days in (85, 90):
+        assert "The leader renews it 30 days before" in advice("selfSigned", days)
+        assert "cert-manager renews it" in advice("files", days)
+        assert "leader" not in advice("files", days)
+
+
+def test_a_configuration_beside_an_operator_that_judges_nothing_is_told_with_both_ways_out() -> (
+    None
+):
+    """Somebody switched admission off, or forgot what was left."""
+    seen = replace(WELL, operation=in_mode("off"), webhooks=[configuration("")], certificates={})
+    (found,) = [one for one in admission(seen, NOW) if one.level == "broken"]
+
+    assert "admission.enabled=true" in found.do
+    assert "kubectl delete validatingwebhookconfiguration intops" in found.do
 
 
 def test_why_a_pod_does_not_run_is_told_in_the_words_of_kubernetes() -> None:
