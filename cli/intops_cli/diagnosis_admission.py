@@ -20,6 +20,8 @@ SELF_SIGNED: Final = "selfSigned"
 FILES: Final = "files"
 OFF: Final = "off"
 """What `--certificate-mode` of an operator may say."""
+UNASKED: Final = "failed calling webhook"
+"""How the API server says that it could not ask, whatever the cause."""
 SOON: Final = timedelta(days=7)
 """The operator renews 30 days before the end, so what ends sooner is not renewed."""
 _WHY_REFUSED: Final = (
@@ -94,9 +96,12 @@ def _served(
             continue
         certificate = x509.load_pem_x509_certificate(shown.encode())
         end = certificate.not_valid_after_utc
-        # Behind an intermediate authority nothing is issued directly; that the API server trusts it was shown then.
-        is_trusted = isinstance(seen.proof, str) and DENIED in seen.proof
-        if not is_trusted and not any(_is_issued_by(certificate, one) for one in authorities):
+        # Behind an intermediate authority nothing is issued directly: only the API server says whether it trusts it.
+        is_trusted = _is_proven(seen, DENIED) or any(
+            _is_issued_by(certificate, one) for one in authorities
+        )
+        is_refused = _is_proven(seen, UNASKED, "x509") or name in _kept(seen)
+        if not is_trusted and is_refused:
             yield Diagnosis(
                 "broken", "certificate",
                 f"The certificate of {who} was not issued by the CA bundle of {name}.",
@@ -115,11 +120,22 @@ def _served(
                 f"By now it should have been renewed. After that day: {_WHY_REFUSED}",
                 f"{_renewal(seen)} {_log(seen)}",
             )  # fmt: skip
+        elif not is_trusted:
+            yield Diagnosis(
+                "unseen", "certificate",
+                f"The certificate of {who} was not issued directly by the CA bundle of {name}. Whether the API "
+                "server trusts it through an intermediate authority, only a trial shows.",
+            )  # fmt: skip
         else:
             yield Diagnosis(
                 "ok", "certificate",
                 f"{who} shows a certificate that the CA bundle of {name} trusts, good until {end:%Y-%m-%d}.",
             )  # fmt: skip
+
+
+def _is_proven(seen: Installation, *words: str) -> bool:
+    """Whether the API server answered the trial with all of these words."""
+    return isinstance(seen.proof, str) and all(word in seen.proof for word in words)
 
 
 def _trial(seen: Installation) -> Iterator[Diagnosis]:
@@ -141,7 +157,7 @@ def _trial(seen: Installation) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "ok", "trial", "The API server asked the operator, and a wrong Connector was refused."
         )
-    elif "failed calling webhook" in answer:
+    elif UNASKED in answer:
         yield Diagnosis(
             "broken", "trial", f"The API server cannot ask the operator: {answer}",
             "It refuses every new spec of intops until it can.",
@@ -196,8 +212,8 @@ def _repair(name: str, seen: Installation) -> str:
     )
     by_others = (
         f"With the chart's admission.certificateMode certManager, cert-manager's injector writes it: see the "
-        f"annotation cert-manager.io/inject-ca-from of {name}, and the injector's log. With secret, `helm upgrade` writes "
-        "admission.caBundle, or ca.crt of your Secret: it must hold the authority of the certificate."
+        f"annotation cert-manager.io/inject-ca-from of {name}, and the injector's log. With secret, `helm upgrade` "
+        "writes admission.caBundle, or ca.crt of your Secret: it must hold the authority of the certificate."
     )
     if name in kept:
         return f"{by_leader} {_log(seen)}"

@@ -306,11 +306,34 @@ def test_a_certificate_of_another_authority_is_told_unless_the_api_server_was_se
 
 def test_a_configuration_that_no_operator_keeps_is_to_be_deleted() -> None:
     """What another installation left is repaired by nobody."""
-    left = replace(WELL, webhooks=[configuration(material().ca, "intops-old")], proof=FORBIDDEN)
+    left = replace(WELL, webhooks=[configuration(material().ca, "intops-old")], proof=X509)
     (found,) = [one for one in admission(left, NOW) if one.check == "certificate"]
 
     assert "`kubectl delete validatingwebhookconfiguration intops-old`" in found.do
     assert found.level == "broken"
+
+
+@pytest.mark.parametrize(
+    ("proof", "level"),
+    [
+        (FORBIDDEN, "unseen"),
+        (None, "unseen"),
+        ("failed calling webhook: context deadline exceeded", "unseen"),
+        ("x509 is no quota", "unseen"),
+        (X509, "broken"),
+        (WELL.proof, "ok"),
+    ],
+)
+def test_a_certificate_behind_an_intermediate_authority_is_broken_only_where_the_api_server_says_so(
+    proof: str | Unread | None, level: str
+) -> None:
+    """The bundle alone does not tell; a leader alone issues directly."""
+    seen = replace(WELL, operation=in_mode("files"), webhooks=[configuration(material().ca)])
+    (found,) = [
+        one for one in admission(replace(seen, proof=proof), NOW) if one.check == "certificate"
+    ]
+
+    assert found.level == level
 
 
 def in_mode(mode: str, *more: dict[str, Any]) -> Operation:
