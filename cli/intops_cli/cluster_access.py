@@ -16,6 +16,7 @@ from kubernetes import client
 from intops_api import names
 from intops_api.kinds import FLOW, FLOW_ACTION, Kind
 from intops_cli.cluster_requests import PAGE, TIMEOUT_S, ClusterRequests
+from intops_cli.merging import merged
 from intops_cli.worker_client import REPLAY_TIMEOUT_S, Refused, WorkerUnavailable
 
 POLL_S: Final = 0.5
@@ -31,6 +32,7 @@ class ClusterAccess:
     Attributes:
         namespace: Where objects are meant that say no namespace; the context's own if none was named.
         everywhere: Whether questions go to every namespace.
+        unanswered: Why workers did not answer the last question, a sentence each, where others did.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class ClusterAccess:
             WorkerUnavailable: there is no access to a cluster.
         """
         self.everywhere = everywhere
+        self.unanswered: list[str] = []
         self.requests = ClusterRequests(kubeconfig, context)
         self.namespace = namespace or self.requests.namespace
         self._core = client.CoreV1Api(self.requests.api)
@@ -55,23 +58,32 @@ class ClusterAccess:
     def ask(self, path: str, *, given: bytes | None = None, **query: Any) -> Any:
         """JSON answer of the workers that are meant; None where none knows anything of that name.
 
-        Lists of several workers are put together; of anything else the first answer counts.
+        Lists of several workers are put together, see `merged`; of anything else the first answer counts. A worker
+        that does not answer hides nothing of the others: it is told in `unanswered`.
 
         Raises:
             WorkerUnavailable: no worker can be asked.
         """
         parameters = {name: str(value) for name, value in query.items() if value is not None}
-        listed: list[Any] | None = None
+        self.unanswered = []
+        lists: list[list[Any]] = []
+        has_answer = False
         for namespace, pod in self._pods(query.get("flow"), every=path in IN_MEMORY):
-            answer = self._ask_pod(namespace, pod, path, parameters, given)
+            try:
+                answer = self._ask_pod(namespace, pod, path, parameters, given)
+            except WorkerUnavailable as error:
+                self.unanswered.append(f"{namespace}: {error}" if self.everywhere else str(error))
+                continue
+            has_answer = True
             if isinstance(answer, list):
-                told = [
-                    {"namespace": namespace, **one} if self.everywhere else one for one in answer
-                ]
-                listed = (listed or []) + told
+                lists.append(
+                    [{"namespace": namespace, **one} if self.everywhere else one for one in answer]
+                )
             elif answer is not None:
                 return answer
-        return listed
+        if not has_answer or (self.unanswered and not lists):
+            raise WorkerUnavailable("\n".join(self.unanswered))
+        return merged(path, lists, query.get("limit")) if lists else None
 
     def user(self) -> str:
         """The name by which the API server knows who asks.
@@ -179,7 +191,8 @@ class ClusterAccess:
         """
         selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_COMPONENT}=worker"
         found = self._workers(f"{selector},{names.LABEL_FLOW}={flow}" if flow else selector)
-        for namespace, pool in self._pools(flow) if flow and not found else ():
+        # Also beside own workers: of another namespace, or of a Flow that is about to move.
+        for namespace, pool in self._pools(flow) if flow else ():
             more = self._workers(f"{selector},{names.LABEL_POOL}={pool}")
             found += [pod for pod in more if pod.metadata.namespace == namespace]
         chosen: dict[tuple[str | None, ...], tuple[str, str]] = {}

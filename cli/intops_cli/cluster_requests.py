@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kubernetes import client, config
-from kubernetes.config.config_exception import ConfigException
 from kubernetes.stream import portforward
 from urllib3.exceptions import HTTPError
 
-from intops_cli.manifests import DEFAULT_NAMESPACE
+from intops_cli import kubeconfigs
 from intops_cli.worker_client import Refused, WorkerUnavailable
 
 TIMEOUT_S: Final = 15.0
@@ -41,8 +40,8 @@ class ClusterRequests:
         try:
             load: Any = config.new_client_from_config  # the library says nothing of types
             self.api: Any = load(config_file=kubeconfig, context=context)
-            self.namespace = _own_namespace(kubeconfig, context)
-        except (ConfigException, OSError) as error:
+            self.namespace = kubeconfigs.namespace_of(kubeconfig, context)
+        except kubeconfigs.UNREADABLE as error:
             raise WorkerUnavailable(
                 f"No cluster can be reached: {error}. Name a kubeconfig with --kubeconfig, or start "
                 "a local worker with `intops run DIR`."
@@ -220,10 +219,3 @@ def _words(body: Any, otherwise: str) -> str:
         return str(json.loads(body)["message"]) if body else otherwise
     except (ValueError, KeyError, TypeError):
         return otherwise
-
-
-def _own_namespace(kubeconfig: str | None, context: str | None) -> str:
-    listed: Any = config.list_kube_config_contexts  # the library says nothing of types
-    contexts, active = listed(config_file=kubeconfig)
-    chosen = next((one for one in contexts if one["name"] == context), active)
-    return str(chosen["context"].get("namespace") or DEFAULT_NAMESPACE)

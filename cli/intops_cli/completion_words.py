@@ -6,7 +6,7 @@ Called through `intops __complete`, which the scripts of `intops completion` run
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from intops_api.kinds import FLOW
 from intops_cli.completing import Asked, Next, next_words
@@ -54,19 +54,27 @@ def _words(found: Next, before: Sequence[str], as_plugin: bool) -> Sequence[str]
         return found.words
     try:
         return sorted(set(_names(found.names, _place(before, as_plugin))))
-    except (WorkerUnavailable, Refused):
+    except (WorkerUnavailable, Refused, argparse.ArgumentError):
         return ()
 
 
 def _place(before: Sequence[str], as_plugin: bool) -> argparse.Namespace:
-    """The flags that say who is asked, as far as they were typed; the rest does not matter here."""
+    """The flags that say who is asked, as far as they were typed; the rest does not matter here.
+
+    Raises:
+        argparse.ArgumentError: they lack a value somewhere else than at the end.
+    """
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--session", dest="state")
     parser.add_argument("--context")
     parser.add_argument("--kubeconfig")
     parser.add_argument("-n", "--namespace", dest="named_namespace")
     parser.add_argument("-A", "--all-namespaces", dest="everywhere", action="store_true")
-    given, _ = parser.parse_known_args(before)
+    try:
+        given, _ = parser.parse_known_args(before)
+    except argparse.ArgumentError:
+        # The last flag waits for the very word that is asked for.
+        given, _ = parser.parse_known_args(before[:-1])
     given.as_plugin = as_plugin
     return given
 
@@ -86,12 +94,9 @@ def _names(what: Asked, given: argparse.Namespace) -> list[str]:
 
 
 def _contexts(kubeconfig: str | None) -> list[str]:
-    from kubernetes import config  # noqa: PLC0415  takes a second
-    from kubernetes.config.config_exception import ConfigException  # noqa: PLC0415  see above
+    from intops_cli import kubeconfigs  # noqa: PLC0415  takes a second
 
-    listed: Any = config.list_kube_config_contexts  # the library says nothing of types
     try:
-        contexts, _ = listed(config_file=kubeconfig)
-    except (ConfigException, OSError):
+        return kubeconfigs.context_names(kubeconfig)
+    except kubeconfigs.UNREADABLE:
         return []
-    return [str(one["name"]) for one in contexts]

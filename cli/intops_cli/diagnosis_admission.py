@@ -16,6 +16,12 @@ from intops_cli.diagnosis import Diagnosis
 from intops_cli.installation import Installation, Manifest, Unread, argument, place, readable
 from intops_operator.proof import DENIED
 
+SELF_SIGNED: Final = "selfSigned"
+FILES: Final = "files"
+OFF: Final = "off"
+"""What `--certificate-mode` of an operator may say."""
+UNASKED: Final = "failed calling webhook"
+"""How the API server says that it could not ask, whatever the cause."""
 SOON: Final = timedelta(days=7)
 """The operator renews 30 days before the end, so what ends sooner is not renewed."""
 _WHY_REFUSED: Final = (
@@ -90,9 +96,12 @@ def _served(
             continue
         certificate = x509.load_pem_x509_certificate(shown.encode())
         end = certificate.not_valid_after_utc
-        # Behind an intermediate authority nothing is issued directly; that the API server trusts it was shown then.
-        is_trusted = isinstance(seen.proof, str) and DENIED in seen.proof
-        if not is_trusted and not any(_is_issued_by(certificate, one) for one in authorities):
+        # Behind an intermediate authority nothing is issued directly: only the API server says whether it trusts it.
+        is_trusted = _is_proven(seen, DENIED) or any(
+            _is_issued_by(certificate, one) for one in authorities
+        )
+        is_refused = _is_proven(seen, UNASKED, "x509") or name in _kept(seen)
+        if not is_trusted and is_refused:
             yield Diagnosis(
                 "broken", "certificate",
                 f"The certificate of {who} was not issued by the CA bundle of {name}.",
@@ -103,19 +112,30 @@ def _served(
             yield Diagnosis(
                 "broken", "certificate", f"The certificate of {who} ended on {end:%Y-%m-%d %H:%M} UTC.",
                 f"The API server does not trust it. {_WHY_REFUSED}",
-                f"The leader renews it 30 days before. {_log(seen)}",
+                f"{_renewal(seen)} {_log(seen)}",
             )  # fmt: skip
         elif end - now < SOON:
             yield Diagnosis(
                 "warning", "certificate", f"The certificate of {who} ends on {end:%Y-%m-%d %H:%M} UTC.",
-                f"The leader renews it 30 days before and has not. After that day: {_WHY_REFUSED}",
-                _log(seen),
+                f"By now it should have been renewed. After that day: {_WHY_REFUSED}",
+                f"{_renewal(seen)} {_log(seen)}",
+            )  # fmt: skip
+        elif not is_trusted:
+            yield Diagnosis(
+                "unseen", "certificate",
+                f"The certificate of {who} was not issued directly by the CA bundle of {name}. Whether the API "
+                "server trusts it through an intermediate authority, only a trial shows.",
             )  # fmt: skip
         else:
             yield Diagnosis(
                 "ok", "certificate",
                 f"{who} shows a certificate that the CA bundle of {name} trusts, good until {end:%Y-%m-%d}.",
             )  # fmt: skip
+
+
+def _is_proven(seen: Installation, *words: str) -> bool:
+    """Whether the API server answered the trial with all of these words."""
+    return isinstance(seen.proof, str) and all(word in seen.proof for word in words)
 
 
 def _trial(seen: Installation) -> Iterator[Diagnosis]:
@@ -137,7 +157,7 @@ def _trial(seen: Installation) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "ok", "trial", "The API server asked the operator, and a wrong Connector was refused."
         )
-    elif "failed calling webhook" in answer:
+    elif UNASKED in answer:
         yield Diagnosis(
             "broken", "trial", f"The API server cannot ask the operator: {answer}",
             "It refuses every new spec of intops until it can.",
@@ -165,21 +185,64 @@ def _is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) ->
     return True
 
 
-def _repair(name: str, seen: Installation) -> str:
-    """What to do about a bundle: the leader writes that of its own configuration again every 10 seconds."""
-    kept = {
-        argument(operator, "--webhook-configuration")
+def _modes(seen: Installation) -> set[str]:
+    """Certificate modes of the operators that can be seen."""
+    return {
+        argument(operator, "--certificate-mode") or SELF_SIGNED
         for operator in readable(seen.operation.operators)
-    } - {None}
-    if kept and name not in kept:
+    }
+
+
+def _kept(seen: Installation) -> set[str]:
+    """Webhook configurations into which leaders write their authority."""
+    return {
+        name
+        for operator in readable(seen.operation.operators)
+        if (name := argument(operator, "--webhook-configuration"))
+        and (argument(operator, "--certificate-mode") or SELF_SIGNED) == SELF_SIGNED
+    }
+
+
+def _repair(name: str, seen: Installation) -> str:
+    """What to do about a bundle: who writes it depends on the operators' certificate modes."""
+    kept, modes = _kept(seen), _modes(seen)
+    by_leader = (
+        "The leader writes it again within 10 s. Where it stays, nobody leads, or something else writes it, such as "
+        "a GitOps tool that does not ignore caBundle."
+    )
+    by_others = (
+        f"With the chart's admission.certificateMode certManager, cert-manager's injector writes it: see the "
+        f"annotation cert-manager.io/inject-ca-from of {name}, and the injector's log. With secret, `helm upgrade` "
+        "writes admission.caBundle, or ca.crt of your Secret: it must hold the authority of the certificate."
+    )
+    if name in kept:
+        return f"{by_leader} {_log(seen)}"
+    if FILES in modes:
+        return by_others
+    if modes == {OFF}:
+        return (
+            "No operator judges anything (--certificate-mode=off). Install the chart with admission.enabled=true, "
+            f"or, where nothing is to be judged, `kubectl delete validatingwebhookconfiguration {name}`."
+        )
+    if kept:
         return (
             f"No operator keeps {name}: it was left by an installation that is gone. "
             f"`kubectl delete validatingwebhookconfiguration {name}`."
         )
-    return (
-        "The leader writes it again within 10 s. Where it stays, nobody leads, or something else writes it, such as "
-        f"a GitOps tool that does not ignore caBundle. {_log(seen)}"
+    return f"{by_leader} {_log(seen)}" if modes else f"{by_leader} {by_others}"
+
+
+def _renewal(seen: Installation) -> str:
+    """Who renews a certificate, and when."""
+    modes = _modes(seen)
+    by_leader = "The leader renews it 30 days before, in certificate mode selfSigned."
+    by_others = (
+        "cert-manager renews it (`kubectl describe certificate` says why not), or you do, with the chart's "
+        "admission.certificateMode secret. The operator takes the new files without a restart."
     )
+    if FILES not in modes and modes:
+        return by_leader
+    return by_others if SELF_SIGNED not in modes and modes else f"{by_leader} Else {by_others}"
 
 
 def _log(seen: Installation) -> str:

@@ -42,6 +42,7 @@ class FlowLine:
     source: str
     target: str
     owner: str
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def flow_line(flow: Mapping[str, Any]) -> FlowLine:
         source=str(status.get("source") or ""),
         target=str(status.get("target") or ""),
         owner=str(value_at(flow, ".spec.owner.team") or ""),
+        pool=value_at(flow, ".spec.runtime.pool"),
     )
 
 
@@ -179,7 +181,7 @@ def _needs_of_flow(flow: Mapping[str, Any], now: datetime) -> Iterable[Need]:
         many = "1 message waits" if waiting == 1 else f"{waiting} messages wait"
         yield Need(
             namespace, f"Flow {name}", "ReviewClear", "Review", None,
-            f"{many} for a person and no decision is overdue: `intops review list --flow {name}`.",
+            f"{many} for a person and no decision is overdue: `intops review list --flow {name} -n {namespace}`.",
         )  # fmt: skip
     if not told and _is_unjudged(flow, now):
         yield Need(

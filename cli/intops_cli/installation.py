@@ -13,7 +13,21 @@ Manifest = Mapping[str, Any]
 
 OPERATOR_NAME: Final = "intops-operator"
 OPERATOR_SELECTOR: Final = f"{names.LABEL_NAME}={OPERATOR_NAME}"
-WORKER_SELECTOR: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_FLOW}"
+WORKER_SELECTOR: Final = (
+    f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY},{names.LABEL_COMPONENT}=worker"
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Crew:
+    """Whose a worker is: that of one Flow, or that of a pool, which Flows of a namespace share."""
+
+    namespace: str
+    name: str
+    is_pool: bool = False
+
+    def __str__(self) -> str:
+        return f"{'pool ' if self.is_pool else ''}{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +115,22 @@ def place(found: Manifest) -> tuple[str, str]:
     return str(meta.get("namespace") or ""), str(meta["name"])
 
 
-def flow_of(child: Manifest) -> tuple[str, str]:
-    """Namespace and name of the Flow that something was made for."""
+def crew_of(child: Manifest) -> Crew | None:
+    """Whose worker a Deployment, a pod or a volume belongs to; None where its labels do not say."""
     meta = child["metadata"]
-    return str(meta.get("namespace") or ""), str(meta["labels"][names.LABEL_FLOW])
+    labels, namespace = meta.get("labels") or {}, str(meta.get("namespace") or "")
+    if names.LABEL_FLOW in labels:
+        return Crew(namespace, str(labels[names.LABEL_FLOW]))
+    if names.LABEL_POOL in labels:
+        return Crew(namespace, str(labels[names.LABEL_POOL]), is_pool=True)
+    return None
+
+
+def crew_for(flow: Manifest) -> Crew:
+    """Whose worker a Flow is to have: its own, or that of the pool that it names."""
+    namespace, name = place(flow)
+    pool = ((flow.get("spec") or {}).get("runtime") or {}).get("pool")
+    return Crew(namespace, str(pool), is_pool=True) if pool else Crew(namespace, name)
 
 
 def argument(operator: Manifest, name: str) -> str | None:

@@ -13,6 +13,8 @@ from typing import Any, TextIO
 
 import yaml
 
+from intops_cli.terminal import steers
+
 FORMATS = ("table", "wide", "json", "yaml")
 
 _STATUS_COLOURS = {"True": "32", "False": "31", "Unknown": "33"}
@@ -65,11 +67,29 @@ def show(data: Any, table: Table, output: str, *, stream: TextIO | None = None) 
     if output == "json":
         print(json.dumps(data, indent=2, ensure_ascii=False), file=out)
     elif output == "yaml":
-        print(yaml.safe_dump(data, sort_keys=False, allow_unicode=True).rstrip(), file=out)
+        print(_as_yaml(data).rstrip(), file=out)
     elif not table.rows:
         print("Nothing found.", file=sys.stderr)
     else:
         print(render(table.cut(wide=output == "wide"), colour=uses_colour(out)), file=out)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts in which signs are going to be written out: only between quotes an escape is that sign."""
+
+
+def _represented(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style='"' if steers(text) else None
+    )
+
+
+_Dumper.add_representer(str, _represented)
+
+
+def _as_yaml(data: Any) -> str:
+    found: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return found
 
 
 def age(stamp: str | None, now: datetime | None = None) -> str:

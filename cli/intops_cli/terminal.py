@@ -1,6 +1,6 @@
 """Answers hold words of other systems: what would steer a terminal in them is written out instead of obeyed.
 
-Used once, where the command line begins. Line ends, tabs and our own colours stay.
+Used where the command line begins, and by `output` for YAML. Line ends, tabs and our own colours stay.
 """
 
 import re
@@ -21,6 +21,11 @@ def harmless(text: str) -> str:
     'a title\\u001b[2J\\u009b31m'
     """
     return _STEERS.sub(_written_out, text)
+
+
+def steers(text: str) -> bool:
+    """Whether anything of the text is written out."""
+    return harmless(text) != text
 
 
 def _written_out(match: re.Match[str]) -> str:

@@ -9,8 +9,8 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from intops_api import names
 from intops_cli.estate import FlowLine
+from intops_cli.installation import Crew, crew_of
 from intops_cli.output import Table, age
 
 _SUFFIXES: Final[Mapping[str, Decimal]] = {
@@ -22,7 +22,7 @@ _SUFFIXES: Final[Mapping[str, Decimal]] = {
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the workers of one Flow take together."""
+    """What the workers of one Flow, or of one pool, take together."""
 
     millicores: int
     bytes: int
@@ -30,7 +30,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class TopLine:
-    """One Flow; `usage` None where the cluster has no metrics of its pods."""
+    """One Flow; `usage` is that of its whole pool where it has one, None where the cluster has no metrics of pods."""
 
     flow: FlowLine
     usage: Usage | None
@@ -49,33 +49,32 @@ def quantity(text: str) -> Decimal:
         return Decimal(0)
 
 
-def usages(pods: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Usage]:
-    """What PodMetrics say, by namespace and name of the Flow."""
-    found: dict[tuple[str, str], Usage] = {}
+def usages(pods: Iterable[Mapping[str, Any]]) -> dict[Crew, Usage]:
+    """What PodMetrics say, by the Flow or the pool whose pods they are."""
+    found: dict[Crew, Usage] = {}
     for pod in pods:
-        meta = pod["metadata"]
-        flow = (meta.get("labels") or {}).get(names.LABEL_FLOW)
-        if flow is None:
+        crew = crew_of(pod)
+        if crew is None:
             continue
         used = [container.get("usage") or {} for container in pod.get("containers") or ()]
         cores = sum((quantity(str(one.get("cpu", "0"))) for one in used), Decimal(0))
         memory = sum((quantity(str(one.get("memory", "0"))) for one in used), Decimal(0))
-        before = found.get((meta["namespace"], flow), Usage(0, 0))
-        found[meta["namespace"], flow] = Usage(
-            before.millicores + round(cores * 1000), before.bytes + int(memory)
-        )
+        before = found.get(crew, Usage(0, 0))
+        found[crew] = Usage(before.millicores + round(cores * 1000), before.bytes + int(memory))
     return found
 
 
-def top_lines(
-    flows: Iterable[FlowLine], used: Mapping[tuple[str, str], Usage], order: str
-) -> list[TopLine]:
+def top_lines(flows: Iterable[FlowLine], used: Mapping[Crew, Usage], order: str) -> list[TopLine]:
     """Lines in the order of a column, the most first; of names, from A to Z."""
-    lines = [TopLine(flow, used.get((flow.namespace, flow.name))) for flow in flows]
+    lines = [TopLine(flow, used.get(_crew(flow))) for flow in flows]
     lines.sort(key=lambda line: (line.flow.namespace, line.flow.name))
     if order != "name":
         lines.sort(key=ORDERS[order], reverse=True)
     return lines
+
+
+def _crew(flow: FlowLine) -> Crew:
+    return Crew(flow.namespace, flow.pool or flow.name, is_pool=bool(flow.pool))
 
 
 def _oldest(line: TopLine) -> float:
@@ -99,9 +98,11 @@ ORDERS: Final[Mapping[str, Callable[[TopLine], float]]] = {
 def top_table(lines: Sequence[TopLine], now: datetime, *, namespaces: bool) -> Table:
     """One row a Flow; the columns of pods only where anything is known of them."""
     measured = any(line.usage for line in lines)
+    shared = any(line.usage and line.flow.pool for line in lines)
     headings = [
         *(["NAMESPACE"] if namespaces else []), "FLOW", "DELIVERED/H", "FAILED/H", "BACKLOG",
         "OLDEST", "REVIEW", "LAST", *(["CPU", "MEMORY"] if measured else []),
+        *(["SHARED IN POOL"] if shared else []),
     ]  # fmt: skip
     rows = []
     for line in lines:
@@ -114,6 +115,8 @@ def top_table(lines: Sequence[TopLine], now: datetime, *, namespaces: bool) -> T
         ]  # fmt: skip
         if measured:
             row += _taken(line.usage)
+        if shared:
+            row.append(flow.pool or "")
         rows.append(row)
     return Table(headings, rows)
 
@@ -131,7 +134,7 @@ def top_wire(lines: Sequence[TopLine]) -> list[dict[str, Any]]:
             "namespace": flow.namespace, "name": flow.name,
             "deliveredPerHour": flow.delivered_per_hour, "failedPerHour": flow.failed_per_hour,
             "backlog": flow.backlog, "oldestAt": flow.oldest_at, "review": flow.review,
-            "lastDeliveredAt": flow.last_delivered_at,
+            "lastDeliveredAt": flow.last_delivered_at, "pool": flow.pool,
             "millicores": line.usage.millicores if line.usage else None,
             "bytes": line.usage.bytes if line.usage else None,
         }  # fmt: skip

@@ -5,9 +5,12 @@ Used by every command that asks a worker.
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from intops_cli.exits import UNAVAILABLE
+from intops_cli.output import say
 from intops_cli.session import SESSION_VARIABLE, session_at
 from intops_cli.worker_client import WorkerClient
 
@@ -19,6 +22,11 @@ KUBECONFIG_VARIABLE = "KUBECONFIG"
 
 class Asked(Protocol):
     """Somebody who answers questions about messages."""
+
+    @property
+    def unanswered(self) -> Sequence[str]:
+        """Why the last answer is not whole: a sentence for each worker that did not answer."""
+        ...
 
     def ask(self, path: str, *, given: bytes | None = None, **query: Any) -> Any:
         """JSON answer; None where nothing of that name is known. `given` goes along as the body."""
@@ -56,6 +64,12 @@ def asked(given: argparse.Namespace) -> Asked:
     if in_cluster(given):
         return cluster_of(given)
     return local_worker(given)
+
+
+def told(client: Asked, code: int) -> int:
+    """The exit code of an answer, after saying who did not answer: it is not whole then."""
+    say(client.unanswered)
+    return UNAVAILABLE if client.unanswered else code
 
 
 def local_worker(given: argparse.Namespace) -> WorkerClient:

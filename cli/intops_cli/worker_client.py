@@ -3,6 +3,7 @@
 Used by `get`, `messages`, `trace`, `explain message`, `review` and `audit`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -29,7 +30,9 @@ class Refused(Exception):
 
 
 class WorkerClient:
-    """One session's worker."""
+    """One session's worker. `unanswered` is empty: where it does not answer, nobody does."""
+
+    unanswered: Sequence[str] = ()
 
     def __init__(self, session: Session) -> None:
         self._session = session

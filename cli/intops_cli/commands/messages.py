@@ -6,7 +6,7 @@ from typing import Any
 from intops_api.common import duration_s
 from intops_cli.exits import OK, USAGE
 from intops_cli.output import Table, age, flow_of, say, show
-from intops_cli.whereabouts import asked, where_arguments
+from intops_cli.whereabouts import asked, told, where_arguments
 
 HELP = "list messages and what became of them"
 EPILOG = """\
@@ -15,7 +15,7 @@ examples:
   intops messages --state review -o wide
   intops messages --flow alerts-to-helpdesk --class validation --older-than 10m -o json
 
-exit codes: 0 answered, 2 wrong use, 3 no worker answers"""
+exit codes: 0 answered, 2 wrong use, 3 no worker answers, or not all of them"""
 
 STATES = ("waiting", "held", "sending", "review", "done", "dropped", "discarded")
 
@@ -40,7 +40,8 @@ def run(given: argparse.Namespace) -> int:
         except ValueError as error:
             say(f"--older-than: {error}.")
             return USAGE
-    found: list[dict[str, Any]] = asked(given).ask(
+    client = asked(given)
+    found: list[dict[str, Any]] = client.ask(
         "/messages",
         flow=given.flow,
         state=given.message_state,
@@ -50,7 +51,7 @@ def run(given: argparse.Namespace) -> int:
         limit=given.limit,
     )
     show(found, message_table(found), given.output)
-    return OK
+    return told(client, OK)
 
 
 def message_table(found: list[dict[str, Any]]) -> Table:

@@ -5,7 +5,7 @@ from typing import Any
 
 from intops_cli.exits import OK, REFUSED
 from intops_cli.output import Table, render, say, show
-from intops_cli.whereabouts import asked, where_arguments
+from intops_cli.whereabouts import asked, told, where_arguments
 
 HELP = "compare one record on both sides with what was agreed last"
 EPILOG = """\
@@ -16,7 +16,7 @@ examples:
 
 AGREED is what both sides held after the last write, HERE what the newest message makes of the record, THERE
 what the system shows now, for the fields that its class reads back.
-exit codes: 0 found, 1 nothing of that name, 3 no worker answers"""
+exit codes: 0 found, 1 nothing of that name, 3 no worker answers, or not all of them"""
 
 # A longer value would push the columns beside it off the screen.
 _SHORT = 40
@@ -32,18 +32,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Run the command."""
-    found: list[dict[str, Any]] = asked(given).ask("/record", text=given.key, flow=given.flow) or []
+    client = asked(given)
+    found: list[dict[str, Any]] = client.ask("/record", text=given.key, flow=given.flow) or []
     if not found:
         say(f'No record is known by "{given.key}".')
-        return REFUSED
+        return told(client, REFUSED)
     if given.output in ("json", "yaml"):
         show(found, record_table(found[0], wide=True), given.output)
-        return OK
+        return told(client, OK)
     print("\n\n".join(record_page(one, wide=given.output == "wide") for one in found))
     for one in found:
         if one["notRead"]:
             say(one["notRead"])
-    return OK
+    return told(client, OK)
 
 
 def record_page(found: dict[str, Any], *, wide: bool) -> str:

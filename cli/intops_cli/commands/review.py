@@ -14,6 +14,7 @@ from intops_cli.whereabouts import (
     cluster_of,
     in_cluster,
     local_worker,
+    told,
     where_arguments,
 )
 
@@ -32,7 +33,7 @@ examples:
 
 Every decision is recorded with who made it. A decision is applied once: repeat it with the same --id.
 In a cluster a decision is a FlowAction in your own name, which the API server verifies.
-exit codes: 0 done, 1 refused or nothing of that name, 2 wrong use, 3 no worker answers"""
+exit codes: 0 done, 1 refused or nothing of that name, 2 wrong use, 3 no worker answers, or not all of them"""
 
 VERBS = ("list", "show", "retry", "edit", "discard", "approve")
 DECISIONS = ("retry", "edit", "discard")
@@ -131,11 +132,11 @@ def _list(given: argparse.Namespace, client: Asked) -> int:
             "/review/items", flow=given.flow, fingerprint=given.fingerprint, limit=given.limit
         )
         show(found, item_table(found), given.output)
-        return OK
+        return told(client, OK)
     groups: list[dict[str, Any]] = client.ask("/review", flow=given.flow)
     groups.sort(key=lambda group: group["dueAt"] or "")
     show(groups, group_table(groups), given.output)
-    return OK
+    return told(client, OK)
 
 
 def _show(given: argparse.Namespace, client: Asked) -> int:
@@ -146,12 +147,18 @@ def _show(given: argparse.Namespace, client: Asked) -> int:
         show(found, item_table([]), given.output)
     else:
         print(item_page(found))
-    return OK
+    return told(client, OK)
 
 
 def _item(given: argparse.Namespace, client: Asked) -> dict[str, Any] | None:
     """The one message that is meant; None, with a sentence, where there is none or are several."""
     found: list[dict[str, Any]] = client.ask("/review/items", flow=given.flow, ids=given.message)
+    if client.unanswered and not given.flow:
+        say(client.unanswered)
+        say(
+            f"Who did not answer may have a message {given.message} too; name the Flow with --flow."
+        )
+        return None
     if len(found) == 1:
         return found[0]
     if found:

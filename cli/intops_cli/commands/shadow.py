@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from intops_cli.exits import OK, REFUSED
 from intops_cli.output import Table, render, say, show
-from intops_cli.whereabouts import asked, where_arguments
+from intops_cli.whereabouts import asked, told, where_arguments
 from intops_cli.worker_client import WorkerUnavailable
 
 HELP = "compare Mappings on trial with those that decide, on the live messages of a Flow"
@@ -43,7 +43,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Run the command."""
-    answers: list[dict[str, Any]] = asked(given).ask("/shadow", flow=given.flow) or []
+    client = asked(given)
+    answers: list[dict[str, Any]] = client.ask("/shadow", flow=given.flow) or []
     if not answers:
         raise WorkerUnavailable(
             f'No worker that can compare runs Flow "{given.flow}": there is none, or its image is older than '
@@ -59,7 +60,7 @@ def run(given: argparse.Namespace) -> int:
         show(found, Table([], []), given.output)
     else:
         print(trial_page(found, wide=given.output == "wide"))
-    return OK if found and all(agrees(one) for one in found) else REFUSED
+    return told(client, OK if found and all(agrees(one) for one in found) else REFUSED)
 
 
 def together(answers: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

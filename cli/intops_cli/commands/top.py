@@ -7,8 +7,9 @@ from intops_api.kinds import FLOW
 from intops_cli.estate import flow_line
 from intops_cli.estate_sources import cluster_objects, local_run
 from intops_cli.exits import OK
+from intops_cli.installation import Crew
 from intops_cli.output import say, show
-from intops_cli.usage import ORDERS, top_lines, top_table, top_wire, usages
+from intops_cli.usage import ORDERS, Usage, top_lines, top_table, top_wire, usages
 from intops_cli.whereabouts import cluster_of, in_cluster, where_arguments
 
 HELP = "show which Flows move most, where messages pile up, and what their workers take"
@@ -20,6 +21,7 @@ examples:
   intops top -o json | jq '[.[].deliveredPerHour] | add'
 
 Processor and memory are those of the pods, where the cluster has the metrics API (metrics-server).
+Flows of one pool share a worker: each shows what the whole pool takes, and the name of the pool.
 exit codes: 0 answered, 3 no worker runs here, or the cluster cannot be read"""
 
 
@@ -33,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Run the command."""
-    used = {}
+    used: dict[Crew, Usage] = {}
     if in_cluster(given):
         from intops_cli.cluster_installation import read_usage  # noqa: PLC0415  takes a second
 

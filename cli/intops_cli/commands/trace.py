@@ -7,7 +7,7 @@ from intops_cli.attempt_lines import attempt_lines
 from intops_cli.commands.messages import message_table
 from intops_cli.exits import OK, REFUSED
 from intops_cli.output import render, say, show
-from intops_cli.whereabouts import asked, where_arguments
+from intops_cli.whereabouts import asked, told, where_arguments
 
 HELP = "follow one thing from ticket to payload and back"
 EPILOG = """\
@@ -16,7 +16,7 @@ examples:
   intops trace 8b3897563cc2333a      a fingerprint of Alertmanager
   intops trace 17 -o json            a message id, with the original payload
 
-exit codes: 0 found, 1 nothing of that name, 3 no worker answers"""
+exit codes: 0 found, 1 nothing of that name, 3 no worker answers, or not all of them"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,10 +32,10 @@ def run(given: argparse.Namespace) -> int:
     found: list[dict[str, Any]] = client.ask("/trace", text=given.text, flow=given.flow) or []
     if not found:
         say(f'No message and no record is known by "{given.text}".')
-        return REFUSED
+        return told(client, REFUSED)
     if given.output in ("json", "yaml"):
         show(found, message_table([]), given.output)
-        return OK
+        return told(client, OK)
     for trace in found:
         print(render(message_table(trace["messages"]).cut(wide=given.output == "wide")))
         for link in trace["links"]:
@@ -50,4 +50,4 @@ def run(given: argparse.Namespace) -> int:
                 )
             for line in attempt_lines(message["attempts"]):
                 print(f"  {line}")
-    return OK
+    return told(client, OK)

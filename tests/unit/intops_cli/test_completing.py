@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from intops_cli.__main__ import COMMANDS, as_called, command_module, main, parser
 from intops_cli.completing import next_words
 from intops_cli.completion_words import completions, for_kubectl
+from support.lists_api import kubeconfig, lists_api
 
 
 def parser_of(name: str) -> object:
@@ -82,3 +85,34 @@ def test_as_a_plugin_every_help_calls_the_command_kubectl_intops(name: str) -> N
     assert usage.startswith(f"usage: kubectl intops {name} ")
     examples = [line for line in told.splitlines() if line.startswith("  ") and "intops" in line]
     assert all("kubectl intops" in line or "kubectl get" in line for line in examples)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["status", "--context", ""], ["one", "other"]),
+        (["messages", "--state", "review", "--context", "ot"], ["other"]),
+        (["status", "--context", "one", "-n", ""], ["desk", "itsm"]),
+        (["get", "flows", "--context", "one", "--namespace", "it"], ["itsm"]),
+        (["messages", "--context", "one", "--flow", ""], ["alerts"]),
+        (["get", "--context", "one", "-A", "flow", ""], ["alerts", "pages"]),
+        (["status", "--context", "-n", "itsm", "--context", ""], []),
+    ],
+    ids=" ".join,
+)
+def test_contexts_namespaces_and_flows_are_completed_from_the_kubeconfig_and_the_cluster(
+    typed: list[str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A flag that waits for its value is the usual case; none needs a current context."""
+    flows = [{"metadata": {"name": name}} for name in ("alerts", "pages")]
+    lists = {
+        "/api/v1/namespaces": [{"metadata": {"name": name}} for name in ("itsm", "desk")],
+        "/apis/intops.io/v1alpha1/flows": flows,
+        "/apis/intops.io/v1alpha1/namespaces/itsm/flows": flows[:1],
+    }
+    contexts = {"one": "itsm", "other": ""}
+    with lists_api(lists) as server:
+        file = kubeconfig(tmp_path / "config", server, current=None, contexts=contexts)
+        main(["__complete", typed[0], "--kubeconfig", file, *typed[1:]])
+
+    assert capsys.readouterr().out.split() == words

@@ -23,14 +23,16 @@ from intops_cli.diagnosis_control import (
     operators,
 )
 from intops_cli.diagnosis_workers import claims, rights, workers
-from intops_cli.installation import Installation, Operation, Right, Unread
+from intops_cli.installation import WORKER_SELECTOR, Installation, Operation, Right, Unread
 from intops_core.catalog import shipped
+from intops_operator.core.children.worker import COMMON_LABELS
 from intops_operator.edges.certificates import Material, renewed
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 FORBIDDEN = Unread("forbidden: you may not.")
 WORKER_IMAGE = "example.com/intops-worker:1"
 POD = "intops-7d9f"
+X509 = "failed calling webhook: x509: unknown authority"
 
 
 def operator(*, replicas: int = 2, ready: int = 2, version: str = "1.0") -> dict[str, Any]:
@@ -304,11 +306,89 @@ def test_a_certificate_of_another_authority_is_told_unless_the_api_server_was_se
 
 def test_a_configuration_that_no_operator_keeps_is_to_be_deleted() -> None:
     """What another installation left is repaired by nobody."""
-    left = replace(WELL, webhooks=[configuration(material().ca, "intops-old")], proof=FORBIDDEN)
+    left = replace(WELL, webhooks=[configuration(material().ca, "intops-old")], proof=X509)
     (found,) = [one for one in admission(left, NOW) if one.check == "certificate"]
 
     assert "`kubectl delete validatingwebhookconfiguration intops-old`" in found.do
     assert found.level == "broken"
+
+
+@pytest.mark.parametrize(
+    ("proof", "level"),
+    [
+        (FORBIDDEN, "unseen"),
+        (None, "unseen"),
+        ("failed calling webhook: context deadline exceeded", "unseen"),
+        ("x509 is no quota", "unseen"),
+        (X509, "broken"),
+        (WELL.proof, "ok"),
+    ],
+)
+def test_a_certificate_behind_an_intermediate_authority_is_broken_only_where_the_api_server_says_so(
+    proof: str | Unread | None, level: str
+) -> None:
+    """The bundle alone does not tell; a leader alone issues directly."""
+    seen = replace(WELL, operation=in_mode("files"), webhooks=[configuration(material().ca)])
+    (found,) = [
+        one for one in admission(replace(seen, proof=proof), NOW) if one.check == "certificate"
+    ]
+
+    assert found.level == level
+
+
+def in_mode(mode: str, *more: dict[str, Any]) -> Operation:
+    """Operators as the chart runs them in a mode; of another than selfSigned none keeps a configuration."""
+    found = operator()
+    found["spec"]["template"]["spec"]["containers"][0]["args"] = [
+        f"--worker-image={WORKER_IMAGE}", "--lease-name=intops", f"--certificate-mode={mode}",
+    ]  # fmt: skip
+    return operation(operators=[found, *more])
+
+
+@pytest.mark.parametrize("more", [[], [operator()]], ids=["alone", "beside one in selfSigned"])
+def test_in_mode_files_nobody_is_sent_to_the_leader_or_told_to_delete_a_configuration(
+    more: list[dict[str, Any]],
+) -> None:
+    """There cert-manager or a person writes bundle and certificate; without the configuration nothing is judged."""
+    seen = replace(WELL, operation=in_mode("files", *more))
+    wrongs = [
+        *admission(replace(seen, webhooks=[configuration("", "mine")]), NOW),
+        *admission(replace(seen, webhooks=[configuration(material().ca, "mine")], proof=X509), NOW),
+    ]
+    advices = [one.do for one in wrongs if one.do and one.check != "trial"]
+
+    assert len(advices) == 2
+    for advice in advices:
+        assert "cert-manager.io/inject-ca-from of mine" in advice
+        assert "admission.caBundle" in advice
+        assert "kubectl delete" not in advice
+        assert "leader" not in advice
+
+
+def test_who_renews_a_certificate_is_told_for_the_mode_of_the_operator() -> None:
+    """The leader renews its own only."""
+
+    def advice(mode: str, days: int) -> str:
+        seen = replace(WELL, operation=in_mode(mode))
+        found = admission(seen, NOW + timedelta(days=days))
+        (told,) = [one for one in found if one.check == "certificate"]
+        return told.why + told.do
+
+    for days in (85, 90):
+        assert "The leader renews it 30 days before" in advice("selfSigned", days)
+        assert "cert-manager renews it" in advice("files", days)
+        assert "leader" not in advice("files", days)
+
+
+def test_a_configuration_beside_an_operator_that_judges_nothing_is_told_with_both_ways_out() -> (
+    None
+):
+    """Somebody switched admission off, or forgot what was left."""
+    seen = replace(WELL, operation=in_mode("off"), webhooks=[configuration("")], certificates={})
+    (found,) = [one for one in admission(seen, NOW) if one.level == "broken"]
+
+    assert "admission.enabled=true" in found.do
+    assert "kubectl delete validatingwebhookconfiguration intops" in found.do
 
 
 def test_why_a_pod_does_not_run_is_told_in_the_words_of_kubernetes() -> None:
@@ -321,6 +401,76 @@ def test_why_a_pod_does_not_run_is_told_in_the_words_of_kubernetes() -> None:
 
     assert wrong(workers(sick, NOW))[0].endswith("is ready. ImagePullBackOff: no such image.")
     assert wrong(operators(seen, "1.0"))[0].endswith("is ready. ImagePullBackOff: no such image.")
+
+
+def pooled(name: str) -> dict[str, Any]:
+    return {**flow(name), "spec": {"runtime": {"pool": "quiet"}}}
+
+
+def of_pool(**more: Any) -> dict[str, Any]:
+    meta = {"name": "intopspool-quiet", "namespace": "itsm", "labels": {"intops.io/pool": "quiet"}}
+    return {**child("quiet"), "metadata": meta, **more}
+
+
+POOLED = replace(
+    WELL,
+    flows=[flow("alerts"), pooled("one"), pooled("two")],
+    workers=[child("alerts"), of_pool()],
+    claims=[child("alerts"), of_pool()],
+)
+
+
+def test_workers_are_looked_for_by_labels_that_those_of_pools_have_too() -> None:
+    """The operator writes them on every child, whoever it is made for."""
+    looked_for = dict(part.split("=") for part in WORKER_SELECTOR.split(","))
+
+    assert looked_for.items() <= COMMON_LABELS.items()
+
+
+def test_flows_of_a_pool_have_its_worker() -> None:
+    """What a pool has made bears the label of the pool and of no Flow."""
+    found = [*workers(POOLED, NOW), *claims(POOLED)]
+
+    assert wrong(found) == []
+    assert found[0].what.endswith("2 of them share those of 1 pools.")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"workers": [child("alerts")], "claims": [child("alerts")]},
+            "broken workers: No worker was made for itsm/one, itsm/two.",
+        ),
+        (
+            {"workers": [child("alerts"), of_pool(status={})]},
+            "broken workers: The worker of pool itsm/quiet, which itsm/one, itsm/two share, is not ready.",
+        ),
+        (
+            {"flows": [flow("alerts")], "claims": [child("alerts")]},
+            "warning workers: Workers of Flows that are gone still run: pool itsm/quiet.",
+        ),
+        (
+            {"flows": [flow("alerts")], "workers": [child("alerts")]},
+            "warning volumes: PersistentVolumeClaim itsm/intopspool-quiet is left over from pool quiet, which",
+        ),
+    ],
+)  # fmt: skip
+def test_a_pool_is_told_as_a_worker_of_all_its_flows(change: dict[str, Any], says: str) -> None:
+    """One finding for the pool, not one for each Flow; a Flow of the pool's name is another thing."""
+    seen = replace(POOLED, **change)
+    (told,) = wrong([*workers(seen, NOW), *claims(seen)])
+
+    assert told.startswith(says), told
+
+
+def test_a_flow_on_the_way_to_a_pool_misses_no_worker_and_leaves_none() -> None:
+    """Where it is held, its own status says why."""
+    moving = pooled("alerts")
+    moving["status"] = {"conditions": [{"type": "Programmed", "reason": "MoveHeld"}]}
+    seen = replace(WELL, flows=[moving])
+
+    assert wrong([*workers(seen, NOW), *claims(seen)]) == []
 
 
 def test_workers_of_another_image_are_told_as_a_rollout() -> None:

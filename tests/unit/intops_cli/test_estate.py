@@ -105,7 +105,7 @@ def test_messages_in_review_need_a_person_before_they_are_overdue_and_are_told_o
     )
 
     assert [n.sentence for n in waiting.needs] == [
-        "2 messages wait for a person and no decision is overdue: `intops review list --flow one`."
+        "2 messages wait for a person and no decision is overdue: `intops review list --flow one -n itsm`."
     ]
     assert [n.sentence for n in overdue.needs] == ["2 are late."]
     assert not waiting.is_well

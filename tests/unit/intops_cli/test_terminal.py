@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import random
 import sys
 from collections.abc import Iterator
+from typing import TextIO, cast
 
 import pytest
+import yaml
 
-from intops_cli.output import Table, render
-from intops_cli.terminal import harmless
+from intops_cli.output import Table, render, show
+from intops_cli.terminal import HarmlessStream, harmless
 from intops_operator.journal import JsonFormatter
 from intops_runtime.logs import JsonLines
 
@@ -64,6 +67,16 @@ def test_s40_an_answer_in_json_stays_json(seed: int) -> None:
     for text in texts(seed):
         printed = harmless(json.dumps({"title": text}, ensure_ascii=False, indent=2))
         assert json.loads(printed) == {"title": text}
+
+
+def test_s40_an_answer_in_yaml_stays_yaml(seed: int) -> None:
+    """The same for YAML, in names of fields too; marks of direction alone make no quotes of their own."""
+    for text in ["a\u200eb", "\u200f", "x \u061c: y", *texts(seed)]:
+        printed = io.StringIO()
+        data = {"title": text, "more": [{text: text + " word" * 40}]}
+        show(data, Table([], []), "yaml", stream=cast("TextIO", HarmlessStream(printed)))
+
+        assert yaml.safe_load(printed.getvalue()) == data, repr(text)
 
 
 def test_s40_what_is_readable_stays_as_it_is() -> None:

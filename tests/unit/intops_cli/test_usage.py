@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from intops_cli.estate import flow_line
+from intops_cli.installation import Crew
 from intops_cli.usage import ORDERS, Usage, quantity, top_lines, top_table, top_wire, usages
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
@@ -38,7 +39,25 @@ def test_pods_of_a_flow_are_put_together_and_others_are_left_out() -> None:
     """Two replicas share one line."""
     found = usages([pod("one", "100m", "10Mi"), pod("one", "50m", "5Mi"), pod(None, "9", "9Gi")])
 
-    assert found == {("itsm", "one"): Usage(150, 15 * 2**20)}
+    assert found == {Crew("itsm", "one"): Usage(150, 15 * 2**20)}
+
+
+def test_flows_of_a_pool_show_what_it_takes_as_shared() -> None:
+    """Its pods bear the label of the pool and of no Flow; a Flow with the pool's name has nothing of it."""
+    taken = pod(None, "100m", "90Mi")
+    taken["metadata"]["labels"] = {"intops.io/pool": "quiet"}
+    flows = [
+        flow_line({"metadata": {"name": name, "namespace": "itsm"}, "spec": {"runtime": runtime}})
+        for name, runtime in (("one", {"pool": "quiet"}), ("quiet", {}), ("two", {"pool": "quiet"}))
+    ]
+    lines = top_lines(flows, usages([taken]), "name")
+    table = top_table(lines, NOW, namespaces=False)
+
+    assert list(table.headings)[-3:] == ["CPU", "MEMORY", "SHARED IN POOL"]
+    assert [list(row)[-3:] for row in table.rows] == [
+        ["100m", "90Mi", "quiet"], ["", "", ""], ["100m", "90Mi", "quiet"],
+    ]  # fmt: skip
+    assert [one.get("pool") for one in top_wire(lines)] == ["quiet", None, "quiet"]
 
 
 def line(name: str, **status: Any) -> Any:
@@ -64,7 +83,7 @@ FLOWS = [
 )  # fmt: skip
 def test_every_order_puts_the_most_first_and_what_is_unknown_last(order: str, first: str) -> None:
     """Equal ones stand by name, so that nothing jumps between two looks."""
-    used = {("itsm", "quiet"): Usage(700, 2**30)}
+    used = {Crew("itsm", "quiet"): Usage(700, 2**30)}
     found = [one.flow.name for one in top_lines(FLOWS, used, order)]
 
     assert order in ORDERS
@@ -75,7 +94,7 @@ def test_every_order_puts_the_most_first_and_what_is_unknown_last(order: str, fi
 def test_columns_of_pods_are_there_only_where_something_is_known() -> None:
     """A cluster without metrics-server has no empty columns."""
     lines = top_lines(FLOWS, {}, "name")
-    measured = top_lines(FLOWS, {("itsm", "busy"): Usage(120, 58 * 2**20)}, "name")
+    measured = top_lines(FLOWS, {Crew("itsm", "busy"): Usage(120, 58 * 2**20)}, "name")
 
     assert "CPU" not in top_table(lines, NOW, namespaces=False).headings
     table = top_table(measured, NOW, namespaces=True)
