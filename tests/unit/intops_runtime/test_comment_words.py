@@ -45,7 +45,7 @@ async def test_a_refused_comment_is_told_without_the_personal_data_that_its_text
     """A comment has no record of its own: what is personal in it comes from the message."""
     plan = plan_with_personal("endsAt")
     compiled = plan.targets["helpdesk"]
-    target = Target(compiled, Refusing(), lambda _: {"token": "t", "allowedOrigins": "https://rt.example.com"}, on_gate=lambda *_: None)
+    target = Target(compiled, Refusing(), lambda _: {"token": "t"}, on_gate=lambda *_: None)
     operation = target.operation("comment")
     assert operation is not None
     message = Message(
