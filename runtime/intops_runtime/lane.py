@@ -14,7 +14,7 @@ from intops_api.common import duration_s
 from intops_runtime.attempts import Attempts
 from intops_runtime.core import episodes, settling
 from intops_runtime.core.classifying import Failure
-from intops_runtime.core.compiled import CompiledPlan, CompiledTarget
+from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
 from intops_runtime.core.enrichment import Enrichment
 from intops_runtime.core.failpoints import reach
 from intops_runtime.core.masking import personal_in_record, personal_values
@@ -414,7 +414,7 @@ class Lane:
 
 
 def comment_facts(
-    plan: CompiledPlan, target: CompiledTarget, message: Message, link: Link, text: str
+    plan: CompiledPlan, target: CompiledSystem, message: Message, link: Link, text: str
 ) -> Facts:
     """What a comment is made from, and what of the message the system must not be quoted with."""
     told = personal_values(message.record or {}, personal_in_record(plan))
