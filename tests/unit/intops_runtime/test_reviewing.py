@@ -32,7 +32,7 @@ from intops_runtime.core.masking import (
 )
 from intops_runtime.core.reviewing import resolve, suggestion
 from intops_runtime.explaining import explain_message
-from intops_runtime.message_views import explanation_view, link_view, message_view
+from intops_runtime.message_views import explanation_view, link_view, message_view, words_view
 from support.runtime.flows import EXAMPLE, alerts_to_helpdesk, unplaced_severity_goes_on
 
 STAMP = "2026-11-25T12:00:00Z"
@@ -326,6 +326,7 @@ def test_a_message_with_its_whole_story_shows_no_personal_data() -> None:
         ]
     )
 
+    assert words_view(plan, found) == message_view(plan, found)["detail"] == f'no user "{MASK}"'
     assert "Jo Doe" not in shown
     assert "jo-doe" not in shown
     assert "127.0.0.1:19199 down" in shown
