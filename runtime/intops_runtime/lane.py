@@ -14,9 +14,10 @@ from intops_api.common import duration_s
 from intops_runtime.attempts import Attempts
 from intops_runtime.core import episodes, settling
 from intops_runtime.core.classifying import Failure
-from intops_runtime.core.compiled import CompiledPlan
+from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
 from intops_runtime.core.enrichment import Enrichment
 from intops_runtime.core.failpoints import reach
+from intops_runtime.core.masking import personal_in_record, personal_values
 from intops_runtime.core.messages import (
     COMPLETING,
     CONFIRMING,
@@ -380,7 +381,7 @@ class Lane:
         if leased.open_attempt is not None:
             # A comment cannot be looked up; said twice is better than not said.
             await self.attempts.close(leased.open_attempt.id, "repeated", {})
-        facts = Facts(target.compiled.binding.config, {}, message.key, link.names(), decision.text)
+        facts = comment_facts(self.plan, target.compiled, message, link, decision.text)
         headers = await self._reader(message, target).edition(operation, facts)
         if isinstance(headers, Settlement):
             return headers
@@ -410,6 +411,14 @@ class Lane:
             jitter=self.draw(),
             may_retry_soon=target.budget.has_room(time.monotonic()),
         )
+
+
+def comment_facts(
+    plan: CompiledPlan, target: CompiledSystem, message: Message, link: Link, text: str
+) -> Facts:
+    """What a comment is made from, and what of the message the system must not be quoted with."""
+    told = personal_values(message.record or {}, personal_in_record(plan))
+    return Facts(target.binding.config, {}, message.key, link.names(), text, tuple(told))
 
 
 def _held(message: Message, target: Target) -> Settlement:

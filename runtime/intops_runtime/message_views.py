@@ -26,6 +26,14 @@ def message_row(plan: CompiledPlan, row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def words_view(plan: CompiledPlan, found: dict[str, Any]) -> str | None:
+    """The sentence about a whole message as a list shows it: nothing else of the message is copied or masked."""
+    words = without_values(
+        found["detail"], found["original"], personal_in_original(plan, found["source"])
+    )
+    return without_values(words, found["record_values"], personal_in_record(plan))
+
+
 def message_view(plan: CompiledPlan, found: dict[str, Any]) -> dict[str, Any]:
     """One message with everything that happened to it."""
     in_record = personal_in_record(plan)

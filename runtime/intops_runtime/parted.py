@@ -56,8 +56,11 @@ class PartedStores:
         """A plan is about to go: until its store is closed and counted, what is left in it is not known."""
         self._parting.add(key)
 
-    async def look(self, running: Container[FlowKey]) -> None:
-        """Count what is new here, and take away what has been empty for long enough."""
+    async def look(self, running: Container[FlowKey], *, all_known: bool) -> None:
+        """Count what is new here, and take away what has been empty for long enough.
+
+        Nothing is taken away unless `all_known`: a plan that cannot be read now may be that of any store.
+        """
         known, now = self._left or {}, time.monotonic()
         found: dict[FlowKey, _Left] = {}
         for key in await asyncio.to_thread(self._folders):
@@ -71,7 +74,7 @@ class PartedStores:
                     "a store without a plan",
                     extra={"data": {"flow": "/".join(key), "left": count}},
                 )
-            if self._may_go(left, now):
+            if all_known and self._may_go(left, now):
                 await self._remove(key)
             else:
                 found[key] = left

@@ -227,6 +227,7 @@ class Target:
         if not operation.succeeded(facts, request, response):
             words = [
                 *quotable(self.compiled.class_.spec.auth, self._secret() or {}, proof.headers),
+                *facts.personal,
                 *personal_values(facts.record, self.personal),
             ]
             failure = classifying.of_response(

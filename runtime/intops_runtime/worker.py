@@ -9,7 +9,7 @@ import contextlib
 import gc
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,14 @@ class Refused:
     of_store: bool
     busy: bool = False
     """Whether another worker has the store."""
+    next_refused: str | None = None
+    """Of a store: why the plan that came after this one cannot run."""
 
     def report(self, key: FlowKey) -> PlanReport:
         """What is said about it."""
         return PlanReport(
             flow=ReportFlow(namespace=key[0], name=key[1]),
-            error=None if self.of_store else self.words,
+            error=self.next_refused if self.of_store else self.words,
             store=StoreReport(failed=self.words if self.of_store else None),
         )
 
@@ -235,7 +237,8 @@ class Worker:
         await self._open_refused_stores()
         await self._take_actions()
         if self._parted is not None:
-            await self._parted.look(self._runners.keys() | self._refused.keys())
+            known = self._runners.keys() | self._refused.keys()
+            await self._parted.look(known, all_known=self._files.are_all_read)
         self._looked = True
 
     async def _look_again_and_again(self) -> None:
@@ -264,7 +267,7 @@ class Worker:
             if inbox is not None:
                 inbox.take(found[key].actions if key in found else [])
 
-    async def _load(self, key: FlowKey, plan: FlowPlan) -> None:
+    async def _load(self, key: FlowKey, plan: FlowPlan, next_refused: str | None = None) -> None:
         runner = self._runners.get(key)
         try:
             compiled = await asyncio.to_thread(compile_plan, plan)
@@ -281,7 +284,7 @@ class Worker:
             try:
                 store = await self._stores.open(plan, on_fatal=self._give_up)
             except StoreError as error:
-                self._refuse_store(key, compiled, error)
+                self._refuse_store(key, compiled, error, next_refused)
                 return
             self._refused.pop(key, None)
             runner = PlanRunner(
@@ -292,6 +295,7 @@ class Worker:
                 secrets=self._secret,
                 on_fatal=self._give_up,
             )
+            runner.error = next_refused
             self._runners[key] = runner
             runner.start()
             self._boards[key] = NoticeBoard(runner, self._outbound, self._secret)
@@ -299,14 +303,18 @@ class Worker:
         log.info("plan loaded", extra={"data": {"flow": "/".join(key), "hash": plan.hash}})
 
     def _refuse_plan(self, key: FlowKey, plan: FlowPlan | None, words: str) -> None:
-        """What runs goes on under the plan before; people are told why."""
-        runner = self._runners.get(key)
+        """What runs, or waits for its store, goes on under the plan before; people are told why."""
+        runner, known = self._runners.get(key), self._refused.get(key)
         if runner is not None:
             runner.error = words
+        elif known is not None and known.of_store:
+            self._refused[key] = replace(known, next_refused=words)
         else:
             self._refused[key] = Refused(plan, words, of_store=False)
 
-    def _refuse_store(self, key: FlowKey, compiled: CompiledPlan, error: StoreError) -> None:
+    def _refuse_store(
+        self, key: FlowKey, compiled: CompiledPlan, error: StoreError, next_refused: str | None
+    ) -> None:
         """Senders are told to come again, people are told why; once, not at every try."""
         known, words = self._refused.get(key), str(error)
         if known is None or known.words != words:
@@ -314,7 +322,9 @@ class Worker:
                 "a store cannot be opened", extra={"data": {"flow": "/".join(key), "why": words}}
             )
         busy = isinstance(error, StoreBusy)
-        self._refused[key] = Refused(compiled.plan, words, of_store=True, busy=busy)
+        self._refused[key] = Refused(
+            compiled.plan, words, of_store=True, busy=busy, next_refused=next_refused
+        )
         self._registry.set_flow(*key, shut_sources(compiled, self._secret, words))
 
     def _black_box(self, key: FlowKey) -> BlackBox:
@@ -324,7 +334,7 @@ class Worker:
         """A store that was busy or broken is tried again: the cause may be gone."""
         for key, refused in list(self._refused.items()):
             if refused.of_store and refused.plan is not None:
-                await self._load(key, refused.plan)
+                await self._load(key, refused.plan, refused.next_refused)
 
     async def _unload(self, key: FlowKey) -> None:
         if self._parted is not None:

@@ -23,6 +23,7 @@ from intops_runtime.edges.store.base import (
 from intops_runtime.edges.store.schema import APPLICATION_ID, STEPS, VERSION
 from intops_runtime.edges.store.sqlite import SqliteStore, open_store
 from intops_runtime.edges.store.tally import LOOK_EVERY_S
+from support.runtime.volumes import fill_but, memory_volume
 
 pytestmark = pytest.mark.component
 
@@ -222,3 +223,44 @@ async def test_a_full_volume_is_told_before_it_is_full_and_heals_by_itself(
     told = store.counts(time.time())
     assert (told.full, told.done, told.waiting, told.imbalance) == (False, 1, 1, 0)
     await store.close()
+
+
+MONTHS_AGO_S = 100 * 86400.0
+
+
+async def full_of_old(volume: Path, mark: bytes) -> SqliteStore:
+    """A store whose volume has no room for deliveries any more; all that it holds ended long ago."""
+    path = volume / "s" / "store.sqlite"
+    store = await opened(path)
+    while not store.counts(time.time()).full:
+        accepted = await store.accept("source", None, {}, mark * 200_000, time.time())
+        await store.settle_intake([IntakeResult(accepted.id, ())], time.time())
+    await store.close()
+    db = apsw.Connection(str(path))
+    db.execute("UPDATE deliveries SET at = at - ?", (MONTHS_AGO_S,))
+    db.close()
+    return await opened(path)
+
+
+@pytest.mark.parametrize("free_mib", [12, 3, 1])
+async def test_a_volume_that_large_old_deliveries_have_filled_becomes_free_again(
+    tmp_path: Path, free_mib: int
+) -> None:
+    """What is deleted is overwritten through the log, so pruning itself takes room: never more than there is."""
+    mark = b"somebody's own words"
+    with memory_volume(tmp_path / "volume", mib=96):
+        store = await full_of_old(tmp_path / "volume", mark)
+        ballast = fill_but(tmp_path / "volume", mib=free_mib)
+        before = await store.recount()
+        # As often as an idle worker does in as many seconds.
+        for _ in range(before["deliveries.split"]):
+            await store.prune(time.time())
+        left = await store.recount()
+        assert not store.counts(time.time()).full
+        await store.accept("source", None, {}, b"{}", time.time())
+        ballast.unlink()
+        content = store.path.read_bytes()
+        await store.close()
+    assert before["deliveries.split"] > 10
+    assert left["deliveries.split"] == 1, "the newest stays whatever its age"
+    assert content.count(mark) <= 200_000, "what is forgotten is not to be read in the file"

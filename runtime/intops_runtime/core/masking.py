@@ -3,15 +3,18 @@
 Pure. Called by the console before it answers.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Set
+from typing import Any, Final
 
 from intops_api.common import FieldSchema
 from intops_api.mapping import MappingBody
-from intops_core.records import copy_json, leaves
+from intops_core.records import copy_json, join_path
 from intops_core.typed import Record
 from intops_runtime.core.compiled import CompiledPlan
 from intops_runtime.core.hiding import MASK, without
+
+SMALLEST_TOLD: Final = 1000
+"""A smaller number is a count or a code like others: to mask each 404 would make sentences that nobody can read."""
 
 
 def masked(record: Any, personal: Iterable[str]) -> Any:
@@ -119,16 +122,34 @@ def without_values(text: str | None, record: Any, personal: Iterable[str]) -> st
 
 
 def personal_values(record: Any, personal: Iterable[str]) -> list[str]:
-    """Texts of a record that are personal, longest first; of one or two signs there is nothing to tell."""
+    """Texts and numbers of a record that are personal, longest first, in lists too.
+
+    Of texts of one or two signs, and of numbers below `SMALLEST_TOLD`, there is nothing to tell.
+    """
     wanted = set(personal)
-    found = {
-        value
-        for path, value in leaves(record)
-        if isinstance(value, str)
-        and len(value) > 2
-        and any(path == one or path.startswith(f"{one}.") for one in wanted)
-    }
+    found = {text for value in _below(record, wanted, ()) if (text := _quoted(value)) is not None}
     return sorted(found, key=len, reverse=True)
+
+
+def _below(node: Any, wanted: Set[str], names: tuple[str, ...]) -> Iterator[Any]:
+    """Values at these paths and below them; what is in a list has the path of the list."""
+    if isinstance(node, dict):
+        for name, child in node.items():
+            yield from _below(child, wanted, (*names, str(name)))
+    elif isinstance(node, list):
+        for child in node:
+            yield from _below(child, wanted, names)
+    elif any(join_path(names[:length]) in wanted for length in range(1, len(names) + 1)):
+        yield node
+
+
+def _quoted(value: Any) -> str | None:
+    """How a sentence would quote a value; None where it says nothing about anybody."""
+    if isinstance(value, str):
+        return value if len(value) > 2 else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) < SMALLEST_TOLD:
+        return None
+    return str(value)
 
 
 def _fed(body: MappingBody, model: str, personal: Iterable[str]) -> Iterable[str]:

@@ -53,6 +53,8 @@ class Facts:
     key: str = ""
     link: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
+    personal: tuple[str, ...] = ()
+    """What people are told of in `text`: masked where the system quotes it. No expression sees it."""
 
     def names(self) -> dict[str, Any]:
         """What request expressions see."""

@@ -26,6 +26,7 @@ from intops_runtime.message_views import (
     link_view,
     message_row,
     message_view,
+    words_view,
 )
 from intops_runtime.record_views import record_views
 from intops_runtime.replay_views import MAX_DELIVERIES, replay_view
@@ -144,7 +145,7 @@ async def _rows(runner: PlanRunner, wanted: Filter) -> list[dict[str, Any]]:
         shown = message_row(plan, row)
         if quotes and row["detail"] is not None:
             whole = await runner.store.message(row["id"])
-            shown = {**shown, "detail": whole and message_view(plan, whole)["detail"]}
+            shown = {**shown, "detail": whole and words_view(plan, whole)}
         rows.append(shown)
     return rows
 

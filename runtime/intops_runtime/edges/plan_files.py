@@ -37,11 +37,12 @@ class PlanFiles:
         self._seen: dict[Path, str] = {}
         self._flows: dict[Path, FlowKey] = {}
         self._unread: set[Path] = set()
+        self._unopened: set[Path] = set()
 
     @property
     def are_all_read(self) -> bool:
         """Whether no Flow can be there that is not known."""
-        return not self._unread
+        return not self._unread and not self._unopened
 
     def look(self) -> PlanChanges:
         """Read what has changed since the last look.
@@ -54,6 +55,7 @@ class PlanFiles:
         refused: dict[FlowKey, str] = {}
         gone: set[FlowKey] = set()
         present = set()
+        self._unopened = set()
         for path in files_named(PLAN_KEY, self._directory):
             try:
                 data = path.read_bytes()
@@ -62,6 +64,7 @@ class PlanFiles:
             except OSError:
                 # Such as too many open files: that it cannot be read does not say that it is gone.
                 present.add(path)
+                self._unopened.add(path)
                 continue
             present.add(path)
             digest = hashlib.sha256(data).hexdigest()

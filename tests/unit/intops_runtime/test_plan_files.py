@@ -133,6 +133,8 @@ def test_a_plan_that_cannot_be_read_for_now_is_not_gone(tmp_path: Path, plan: Fl
     path.unlink()
     path.symlink_to(path.name)  # reading it fails, and not because it is missing
     assert files.look() == PlanChanges()
+    assert not files.are_all_read
 
     path.unlink()
     assert files.look() == PlanChanges(gone=frozenset({FLOW}))
+    assert files.are_all_read

@@ -32,7 +32,7 @@ from intops_runtime.core.masking import (
 )
 from intops_runtime.core.reviewing import resolve, suggestion
 from intops_runtime.explaining import explain_message
-from intops_runtime.message_views import explanation_view, link_view, message_view
+from intops_runtime.message_views import explanation_view, link_view, message_view, words_view
 from support.runtime.flows import EXAMPLE, alerts_to_helpdesk, unplaced_severity_goes_on
 
 STAMP = "2026-11-25T12:00:00Z"
@@ -289,6 +289,21 @@ def test_a_sentence_that_quotes_personal_data_is_masked() -> None:
     assert without_values(None, record, ["caller"]) is None
 
 
+def test_a_sentence_that_quotes_part_of_a_personal_list_or_a_number_is_masked() -> None:
+    """A phone number is as personal as a name, wherever it lies; a count or a status is not."""
+    record = {
+        "watchers": ["Jo Doe", {"mail": "jo@example.com"}],
+        "caller": {"phone": 4912345, "floor": 4, "vip": True},
+        "code": 404404,
+    }
+    quoted = "404404: Jo Doe, jo@example.com, 4912345 on floor 4 is True"
+
+    assert without_values(quoted, record, ["watchers", "caller"]) == (
+        f"404404: {MASK}, {MASK}, {MASK} on floor 4 is True"
+    )
+    assert without_values("jo@example.com", record, ["watchers.mail"]) == MASK
+
+
 def test_a_message_with_its_whole_story_shows_no_personal_data() -> None:
     """S-32: Payload, original, record, the system's words, what was agreed, and each rule's values."""
     plan = personal_plan()
@@ -311,6 +326,7 @@ def test_a_message_with_its_whole_story_shows_no_personal_data() -> None:
         ]
     )
 
+    assert words_view(plan, found) == message_view(plan, found)["detail"] == f'no user "{MASK}"'
     assert "Jo Doe" not in shown
     assert "jo-doe" not in shown
     assert "127.0.0.1:19199 down" in shown

@@ -57,6 +57,10 @@ RESERVE_MAX_BYTES: Final = 64 * 1024 * 1024
 ROOM_FOR_S: Final = 0.2
 ROOM_FOR_BYTES: Final = 1024 * 1024
 
+SHRINK_PAGES: Final = 1000
+SHRINK_PAGES_FULL: Final = 100
+"""Each page that leaves the file may move another one, through the log: so many need half a MiB of room."""
+
 
 async def open_store(
     path: Path,
@@ -361,7 +365,7 @@ class SqliteStore:
             found, more = await self._writer.run(partial(_erase, key, entry, after, now))
             erased += found
             if more is None:
-                await self._writer.shrink()  # nor does it stay in the log
+                await self._writer.shrink(SHRINK_PAGES)  # nor does it stay in the log
                 return erased
             after = more
 
@@ -370,12 +374,44 @@ class SqliteStore:
         # A clock that is put forward must not empty the memory of copies: time is what has passed here.
         wall, steady = self._opened_at
         passed = min(now, wall + time.monotonic() - steady)
-        gone = await self._writer.run(lambda db: pruning.prune(db, self._tally, passed))
+        gone, overwritten = await self._prune(passed)
         if self._writer.full:
             # Tried even where no message comes, so that the report does not tell of the past.
             await self._writer.run(_try_a_write)
-        if gone:
-            await self._writer.shrink()
+        free, reserve = self._room()
+        if free < reserve or not overwritten:
+            await self._give_all_back()
+        elif gone:
+            await self._writer.shrink(SHRINK_PAGES)
+
+    async def _prune(self, passed: float) -> tuple[int, bool]:
+        """How many rows went, and whether they are overwritten.
+
+        Only this makes room on a full volume, so it must do with what little there is.
+        """
+        rest = list(pruning.WAYS)
+        while True:
+            rows, overwrite = rest.pop(0)
+            work = partial(
+                pruning.prune, tally=self._tally, now=passed, rows=rows, overwrite=overwrite
+            )
+            try:
+                gone = await self._writer.run(work)
+            except StoreFull:
+                if not rest:
+                    raise
+                await self._writer.shrink(SHRINK_PAGES_FULL)
+                continue
+            return gone, overwrite
+
+    async def _give_all_back(self) -> None:
+        """Free pages leave the file: the volume needs the room, and what they held is not to be read there."""
+        free = await self._writer.run(pruning.free_pages)
+        while True:
+            await self._writer.shrink(SHRINK_PAGES_FULL)
+            before, free = free, await self._writer.run(pruning.free_pages)
+            if not free or free == before:
+                return
 
     def counts(self, now: float) -> StoreReport:
         """See `base.Store`."""

@@ -71,7 +71,7 @@ class Writer:
         self._path = path
         self._tally = tally
         self._on_fatal = on_fatal
-        self._shrink = False
+        self._shrink = 0
         self._closed = False
         self.broken: str | None = None
         """Why nothing can be written any more, in a sentence."""
@@ -104,9 +104,9 @@ class Writer:
         done.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         self._jobs.put(_Job(work, done, None))
 
-    async def shrink(self) -> None:
-        """Give the write-ahead log and free pages back to the volume."""
-        self._shrink = True
+    async def shrink(self, pages: int) -> None:
+        """Give the write-ahead log and at most so many free pages back to the volume."""
+        self._shrink = pages
         await self.run(lambda _: None)
 
     async def close(self) -> None:
@@ -131,8 +131,8 @@ class Writer:
                 if len(batch) >= GATHER_FROM and not ending:
                     time.sleep(GATHER_S)
             if self._shrink and self.broken is None:
-                self._shrink = False
-                self._give_back(db)
+                pages, self._shrink = self._shrink, 0
+                self._give_back(db, pages)
         if self.broken is not None:
             # Closing would copy the log into the file through a handle that has failed.
             close_as_it_is(db)
@@ -207,15 +207,18 @@ class Writer:
         )
         self._loop.call_soon_threadsafe(self._on_fatal, self.broken)
 
-    def _give_back(self, db: apsw.Connection) -> None:
-        try:
-            # Both work row by row: a pragma that is not read to its end stops at its first page.
-            list(db.execute("PRAGMA incremental_vacuum(1000)"))
-            list(db.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
-        except apsw.FullError:
-            self.full = True
-        except apsw.Error as error:
-            self._break(error)
+    def _give_back(self, db: apsw.Connection, pages: int) -> None:
+        # On a full volume only the log has room that the next step can work in, so it goes first too.
+        log, free = "PRAGMA wal_checkpoint(TRUNCATE)", f"PRAGMA incremental_vacuum({pages})"
+        for step in (log, free, log) if self.full else (free, log):
+            try:
+                # Both work row by row: a pragma that is not read to its end stops at its first page.
+                list(db.execute(step))
+            except apsw.FullError:
+                self.full = True
+            except apsw.Error as error:
+                self._break(error)
+                return
 
     @staticmethod
     def _reach(batch: list[_Job], which: int) -> None:
