@@ -35,6 +35,10 @@ def demand(level: str, request: pytest.FixtureRequest) -> None:
             binaries.ensure()
 
 
+_STARTED: list[ControlPlane | OneNode] = []
+"""What lives for the session, once a test has asked for it."""
+
+
 @pytest.fixture(scope="session")
 def api_server(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     """A ready Kubernetes API with its controllers, on loopback, empty."""
@@ -43,18 +47,16 @@ def api_server(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     plane = ControlPlane(home(f"pytest-{os.getpid()}"))
     try:
         plane.start()
+        _STARTED.append(plane)
         yield plane
     finally:
+        _STARTED.clear()
         plane.remove()
-
-
-_STARTED: list[OneNode] = []
-"""The one-node cluster of this session, once a test has asked for it."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def as_it_was_found() -> Iterator[None]:
-    """What the tests of a file have made on the node goes with them: Flows of others are nobody's to wait for."""
+    """What the tests of a file have made goes with them: an operator works for every Flow that it finds."""
     yield
     for cluster in _STARTED:
         kubectl = cluster.kubectl
@@ -77,7 +79,7 @@ def node(request: pytest.FixtureRequest) -> Iterator[OneNode]:
         _STARTED.append(cluster)
         yield cluster
     finally:
-        _STARTED.clear()
+        _STARTED.remove(cluster)
         # Raises when a process, mount, interface, route or file is left: an error of the session.
         cluster.stop()
 
