@@ -15,7 +15,7 @@ report() {
     sort -u "$INTOPS_NOT_RUN"
     if [ "${CI:-}" = true ] && [ "$status" = 0 ]; then status=1; fi
   fi
-  if [ -n "$BESIDE" ]; then kill "$BESIDE" 2>/dev/null || true; fi
+  if [ -n "$BESIDE" ]; then kill -- "-$BESIDE" 2>/dev/null || true; fi
   rm -f "$INTOPS_NOT_RUN" "$SAID"
   exit "$status"
 }
@@ -25,8 +25,11 @@ trap report EXIT
 .venv/bin/python -m support.provision
 
 printf '\n== tests with a cluster; those without one run beside them\n'
+# A job of its own: what a shell without job control runs beside itself ignores Ctrl-C, as do its children.
+set -m
 .venv/bin/python -m pytest --levels component,fault >"$SAID" 2>&1 &
 BESIDE=$!
+set +m
 status=0
 .venv/bin/python -m pytest --levels cluster || status=$?
 wait "$BESIDE" || status=$?

@@ -185,7 +185,8 @@ def test_a_field_that_the_desk_does_not_keep_is_told_to_a_person(
     assert report.store.review == 1
     assert len(keyed(desk)) == before + 1
     log = worker.log_file.read_text(encoding="utf-8")
-    assert "did not keep CustomFields.Rack" in log
+    assert '"reason": "notKept"' in log
+    assert '"path": "CustomFields.Rack"' in log
 
 
 def desk_with_racks() -> dict[str, Any]:

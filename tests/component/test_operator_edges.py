@@ -151,6 +151,7 @@ async def test_a_worker_that_comes_back_with_the_same_words_is_news() -> None:
             Polling(interval_s=0.1, port=port),
             book,
             lambda: [LOCAL],
+            served_by=lambda _: [FLOW],
             is_settled=lambda _: True,
             on_news=news.put_nowait,
         )
@@ -161,12 +162,12 @@ async def test_a_worker_that_comes_back_with_the_same_words_is_news() -> None:
         while not news.empty():
             news.get_nowait()
         silent.clear()
-        before = book.heard(FLOW)[0].at
-        while book.heard(FLOW)[0].at == before:
+        before = book.heard(FLOW, [LOCAL])[0].at
+        while book.heard(FLOW, [LOCAL])[0].at == before:
             await news.get()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    plan = book.heard(FLOW)[0].plan
+    plan = book.heard(FLOW, [LOCAL])[0].plan
     assert plan is not None
     assert plan.active == "h"
 
@@ -184,6 +185,7 @@ async def test_a_pod_speaks_for_its_own_flow_only() -> None:
             Polling(interval_s=0.1, port=port),
             book,
             lambda: [LOCAL],
+            served_by=lambda _: [FLOW],
             is_settled=lambda _: True,
             on_news=news.put_nowait,
         )
@@ -191,5 +193,6 @@ async def test_a_pod_speaks_for_its_own_flow_only() -> None:
         await news.get()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert book.heard(Ref("Flow", "other", FLOW.name)) == ()
-    assert book.heard(FLOW)[0].plan is None
+    (about,) = book.heard(Ref("Flow", "other", FLOW.name), [LOCAL])
+    assert about.plan is None
+    assert book.heard(FLOW, [LOCAL])[0].plan is None

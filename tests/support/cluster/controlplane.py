@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import shutil
-import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from support.cluster.certificates import Authority, Pair
 from support.cluster.kubectl import Kubectl, write_kubeconfig
 from support.cluster.polling import HarnessError, until
 from support.cluster.services import Service, is_abandoned, stop, take
+from support.peers.process import free_port
 
 CONTROLLERS = ("kube-controller-manager", "kube-scheduler")
 """Stopped before the API server, which they would otherwise call in vain."""
@@ -54,15 +54,11 @@ class Place:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody uses now; all different, as they are held together."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in held]
-    finally:
-        for one in held:
-            one.close()
+    """Loopback ports that nobody uses now, all different."""
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port("127.0.0.1"))
+    return sorted(found)
 
 
 def on_loopback() -> Place:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
 import httpx
 
@@ -61,11 +62,20 @@ def require_binary(binary: str, *, remedy: str, search: Sequence[str] = ()) -> s
     return found
 
 
+_DRAWN: Final = range(10_000, 32_768)
+"""Below the ports that Linux gives to outgoing connections: one of those would soon be somebody else's."""
+
+
 def free_port(bind: str) -> int:
-    """Return a TCP port that was free on `bind` a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((bind, 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port that was free on `bind` a moment ago, and that no outgoing connection takes."""
+    while True:
+        port = random.SystemRandom().choice(_DRAWN)
+        with socket.socket() as probe:
+            try:
+                probe.bind((bind, port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(

@@ -99,8 +99,10 @@ class ApiGate:
         return "intops.io/pool" if crew in self.pools.values() else "intops.io/flow"
 
     async def _flow(self, request: web.Request) -> web.Response:
-        pool = self.pools.get(request.match_info["name"])
-        return web.json_response({"spec": {"runtime": {"pool": pool} if pool else {}}})
+        name, space = request.match_info["name"], request.match_info["namespace"]
+        pool = self.pools.get(name)
+        spec = {"runtime": {"pool": pool} if pool else {}}
+        return web.json_response({"metadata": {"name": name, "namespace": space}, "spec": spec})
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         name, port = request.match_info["name"], int(request.query["ports"])
