@@ -140,11 +140,12 @@ class Estate:
         return done.returncode == 0
 
     def events(self, name: str) -> list[tuple[str, str]]:
-        """What was told about it: reason and text."""
+        """What was told about its workers: reason and text. What Ready says has Events of its own."""
         found = self.cluster.kubectl.get("events", *SPACE)["items"]
         return [
             (one["reason"], one["message"]) for one in found
             if one["involvedObject"].get("kind") == "Flow" and one["involvedObject"]["name"] == name
+            and one["reason"].startswith(("Scaled", "Rollout"))
         ]  # fmt: skip
 
     def deliver(self, name: str, *fingerprints: str) -> None:
@@ -205,7 +206,11 @@ class Estate:
     def metric(self, line: str) -> float:
         """A metric of the operator that leads; 0 where it shows none."""
         kubectl, space = self.cluster.kubectl, ("-n", product.NAMESPACE)
-        holder = kubectl.get("lease", product.RELEASE, *space)["spec"]["holderIdentity"]
+        # An operator that ends frees the Lease; the next one takes it a moment later.
+        holder = until(
+            lambda: kubectl.get("lease", product.RELEASE, *space)["spec"].get("holderIdentity"),
+            "an operator to lead",
+        )
         address = kubectl.get("pod", holder, *space)["status"]["podIP"]
         text = httpx.get(f"http://{address}:8080/metrics", timeout=10).text
         found = [one for one in text.splitlines() if one.startswith(f"{line} ")]
