@@ -4,7 +4,7 @@ No payload, no key, no personal data, no secret. A reader passes over fields tha
 newer major schema. A field that is there already gets no new values: an older reader would not know them.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -12,6 +12,9 @@ from intops_api.actions import ActionReport
 from intops_api.common import ApiModel
 
 REPORT_SCHEMA: Literal[1] = 1
+
+NOT_IN_RANGES: Final = "not in the ranges that the operator allows"
+"""Words of a worker's guard by which the operator knows what would help: a value of the chart."""
 
 FILLING_FROM = 0.7
 """Part of a store's room from which it is told that it fills up, and senders are slowed down."""

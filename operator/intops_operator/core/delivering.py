@@ -10,7 +10,7 @@ from typing import Final
 from intops_api.common import Owner
 from intops_api.conditions import ConditionType, Reason
 from intops_api.names import SECRET_ALLOWED_ORIGINS
-from intops_api.report import ConnectorReport, Finding
+from intops_api.report import NOT_IN_RANGES, ConnectorReport, Finding
 from intops_operator.core import sentences as say
 from intops_operator.core.facts import Counts, FlowFacts, instant
 from intops_operator.core.verdict import Verdict
@@ -109,7 +109,14 @@ def _not_allowed(system: ConnectorReport, where: str) -> tuple[str, str]:
         )
         return what, action
     what = f'The address of connector "{name}" may not be called{why}'
-    return what, f'Correct the address in spec.endpoint or spec.config of Connector "{name}".'
+    correct = f'Correct the address in spec.endpoint or spec.config of Connector "{name}"'
+    if NOT_IN_RANGES not in (system.detail or ""):
+        return what, f"{correct}."
+    action = (
+        f"{correct}, or name its range in worker.allowRanges of the chart; what is named there replaces "
+        "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 and fc00::/7, so repeat those that are called."
+    )
+    return what, action
 
 
 def target_reachable(facts: FlowFacts, counts: Counts | None) -> Verdict:

@@ -7,6 +7,8 @@ filter: it lets NAT64, 6to4 and cloud metadata forms through, so embedded IPv4 i
 import ipaddress
 from dataclasses import dataclass, field
 
+from intops_api.report import NOT_IN_RANGES
+
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -51,7 +53,7 @@ class AddressPolicy:
         if any(_within(address, network) for network in self.allowed):
             return None
         if address.is_private or any(_within(address, network) for network in _SHARED):
-            return "it is private and not in the ranges that the operator allows"
+            return f"it is private and {NOT_IN_RANGES}"
         return None
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from intops_api.conditions import FLOW_CONDITIONS, READY_REASONS_FALSE, Condition, Reason
 from intops_api.flow import RuleException
+from intops_api.report import NOT_IN_RANGES
 from intops_core.findings import Finding, Ref
 from intops_operator.core.facts import FlowFacts, Heard, Problem
 from intops_operator.core.flowstatus import MAX_SHADOWS, flow_status
@@ -225,8 +226,13 @@ def test_a_refused_credential_says_all_that_a_person_needs() -> None:
             'The Secret of connector "helpdesk" may not be sent to its endpoint',
             'or add its origin to the key allowedOrigins of Secret "helpdesk-token".',
         ),
+        (
+            f"100.64.0.9 may not be called: it is private and {NOT_IN_RANGES}",
+            'The address of connector "helpdesk" may not be called',
+            "or name its range in worker.allowRanges of the chart; what is named there replaces 10.0.0.0/8",
+        ),
     ],
-    ids=["an address", "an origin"],
+    ids=["an address", "an origin", "a range"],
 )
 def test_what_the_guard_refuses_names_the_connector_and_what_to_write(
     detail: str, what: str, action: str
