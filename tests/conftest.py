@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def _levels(text: str) -> tuple[str, ...]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Draw the seed once, and start the list of what did not run."""
+    # Whoever runs the tests in the background has Ctrl-C ignored, by them and by every command that they try it on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.seed is None:
         config.option.seed = secrets.randbelow(2**32)
     config.pluginmanager.register(NotRun(config.option.levels or ()), "intops-not-run")

@@ -273,7 +273,10 @@ def measured() -> dict[str, Any]:
         "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics",
         "metadata": {
             "name": "one", "namespace": SPACE,
-            "labels": {"app.kubernetes.io/managed-by": "intops", "intops.io/flow": FLOW},
+            "labels": {
+                "app.kubernetes.io/managed-by": "intops", "app.kubernetes.io/component": "worker",
+                "intops.io/flow": FLOW,
+            },
         },
         "containers": [{"name": "worker", "usage": {"cpu": "119999999n", "memory": "59392Ki"}}],
     }  # fmt: skip
@@ -393,7 +396,10 @@ def test_doctor_sees_volumes_that_are_left_and_workers_of_another_image(
             "apiVersion": "v1", "kind": "PersistentVolumeClaim",
             "metadata": {
                 "name": "intops-gone-data", "namespace": "default",
-                "labels": {"app.kubernetes.io/managed-by": "intops", "intops.io/flow": "gone"},
+                "labels": {
+                    "app.kubernetes.io/managed-by": "intops", "app.kubernetes.io/component": "worker",
+                    "intops.io/flow": "gone",
+                },
             },
             "spec": {
                 "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
