@@ -155,7 +155,7 @@ def judged(connection: http.client.HTTPSConnection) -> tuple[bool, str | None]:
 def test_a_stopped_leader_writes_nothing_after_it_wakes_up(
     api_server: ControlPlane, tmp_path: Path
 ) -> None:
-    """S-65: A frozen process finds its term over by its own clock, and is a good follower after."""
+    """F68, S-65: A frozen process finds its term over by its own clock, and is a good follower after."""
     install_kinds(api_server)
     api_server.kubectl.apply(namespace("frozen"))
     flags = two_flags(tmp_path)
