@@ -61,6 +61,7 @@ class Moving:
                 # One that does not answer may hold anything.
                 reports=tuple(plans) if len(plans) == len(pods) else (),
                 left=left,
+                full=bool(wanted) and self._pools.is_full(flow, wanted),
             )
         )
 

@@ -9,7 +9,6 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
 from intops_api import names
-from intops_api.conditions import Reason
 from intops_core.resources import Ref
 from intops_operator.applying import (
     Applied,
@@ -32,6 +31,7 @@ from intops_operator.core.children.worker import (
 )
 from intops_operator.core.facts import Problem
 from intops_operator.core.observed import POOL, ChildFact
+from intops_operator.core.placing import pool_full
 from intops_operator.edges.cluster import Cluster, ClusterError
 from intops_operator.edges.reports import ReportBook
 from intops_operator.journal import Journal
@@ -145,11 +145,15 @@ class Pools:
         async with self._seating[ref]:
             place = self._place(ref, worker.flow)
             if place is None:
-                return [_full(pool)]
+                return [pool_full(pool)]
             seated = replace(worker, slot=Slot(pool, place))
             problems = await apply_children(seated, applied, self._cache, self._cluster)
         self._queue.add(ref)
         return problems
+
+    def is_full(self, flow: Ref, pool: str) -> bool:
+        """Whether a Flow that is not in a pool would find no place there."""
+        return self._place(Ref(POOL, flow.namespace, pool), flow.name) is None
 
     async def close(self, worker: Worker, slot: ChildFact) -> None:
         """Take a Flow's plan from its place in a pool; the worker stops it and tells what is left."""
@@ -236,11 +240,3 @@ class Pools:
 
 def _named(namespace: str, flow: str, pool: str) -> dict[str, str]:
     return {"namespace": namespace, "flow": flow, "pool": pool}
-
-
-def _full(pool: str) -> Problem:
-    return Problem(
-        Reason.POOL_FULL,
-        f'Pool "{pool}" has {names.POOL_PLACES} Flows already, and one worker takes no more; write another '
-        "name into spec.runtime.pool, or leave it out for a worker of its own.",
-    )

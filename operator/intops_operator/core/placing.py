@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from intops_api.conditions import Reason
+from intops_api.names import POOL_PLACES
 from intops_api.report import PlanReport
 from intops_operator.core.facts import Problem
 
@@ -36,6 +37,8 @@ class Stay:
     """What the old worker says about it."""
     left: int | None = None
     """Unfinished messages in its old store after the end; None where nobody said."""
+    full: bool = False
+    """Whether there is no place where it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,9 @@ def next_step(stay: Stay) -> Step:
             return Step("go", stay.wanted)
         # Captured at the last moment, or nobody can say: it runs on where the messages are.
         return Step("run", stay.actual, _moving(stay, "its old worker is asked what is left"))
+    if stay.full:
+        # Where it is it works; taken away from there it would have no worker at all.
+        return Step("run", stay.actual, pool_full(stay.wanted))
     if not stay.suspended:
         return Step(
             "run", stay.actual, _held(stay, "it is not suspended; set spec.suspend to true")
@@ -80,6 +86,15 @@ def next_step(stay: Stay) -> Step:
         )
         return Step("run", stay.actual, _held(stay, why))
     return Step("close", stay.actual, _moving(stay, "its old worker stops it"))
+
+
+def pool_full(pool: str) -> Problem:
+    """There is no place left in a pool."""
+    return Problem(
+        Reason.POOL_FULL,
+        f'Pool "{pool}" has {POOL_PLACES} Flows already, and one worker takes no more; write another '
+        "name into spec.runtime.pool, or leave it out for a worker of its own.",
+    )
 
 
 def describe(place: str) -> str:

@@ -54,6 +54,11 @@ def test_an_empty_suspended_flow_is_stopped_first_and_goes_then() -> None:
             "cannot be read",
             id="an unreadable store",
         ),
+        pytest.param(
+            Stay("quiet", OWN, suspended=True, reports=(said(),), full=True),
+            "has 100 Flows already",
+            id="no place where it should be",
+        ),
     ],
 )
 def test_a_flow_that_cannot_go_says_why_and_runs_on_where_it_is(stay: Stay, words: str) -> None:
@@ -62,7 +67,7 @@ def test_a_flow_that_cannot_go_says_why_and_runs_on_where_it_is(stay: Stay, word
 
     assert (step.deed, step.place) == ("run", OWN)
     assert step.told is not None
-    assert step.told.reason is Reason.MOVE_HELD
+    assert step.told.reason is (Reason.POOL_FULL if stay.full else Reason.MOVE_HELD)
     assert words in step.told.message
 
 
