@@ -62,7 +62,7 @@ async def _apply(cluster: Cluster, manifest: dict[str, Any]) -> None:
     present = await cluster.get(kind, None, name)
     if present is not None:
         found = (present["metadata"].get("annotations") or {}).get(names.ANNOTATION_CATALOG_VERSION)
-        same_spec = present.get("spec") == manifest["spec"]
+        same_spec = _says(present.get("spec"), manifest["spec"])
         if (
             found == manifest["metadata"]["annotations"][names.ANNOTATION_CATALOG_VERSION]
             and same_spec
@@ -72,14 +72,28 @@ async def _apply(cluster: Cluster, manifest: dict[str, Any]) -> None:
     journal.info("shipped object applied", kind=kind, name=name)
 
 
+def _says(stored: object, shipped: object) -> bool:
+    """Whether what is stored says what is shipped; the API server has written out what absent fields mean."""
+    if isinstance(stored, dict) and isinstance(shipped, dict):
+        return all(key in stored and _says(stored[key], value) for key, value in shipped.items())
+    if isinstance(stored, list) and isinstance(shipped, list):
+        pairs = zip(stored, shipped, strict=False)
+        return len(stored) == len(shipped) and all(_says(one, other) for one, other in pairs)
+    return stored == shipped
+
+
+def version_of(manifest: Mapping[str, Any]) -> str:
+    """Hash of what a shipped object says; stands on it in the cluster as an annotation."""
+    text = json.dumps(manifest.get("spec"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def _marked(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest with the label and the content hash by which people tell it from their own."""
-    text = json.dumps(manifest.get("spec"), sort_keys=True, separators=(",", ":"))
-    version = hashlib.sha256(text.encode()).hexdigest()[:12]
     meta = dict(manifest["metadata"])
     meta["labels"] = {**(meta.get("labels") or {}), names.LABEL_SHIPPED: "true"}
     meta["annotations"] = {
         **(meta.get("annotations") or {}),
-        names.ANNOTATION_CATALOG_VERSION: version,
+        names.ANNOTATION_CATALOG_VERSION: version_of(manifest),
     }
     return {**manifest, "metadata": meta}

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from intops_api import names
 from intops_core.catalog import shipped
+from intops_operator.edges.catalogue import version_of
 from support.cluster import product
 from support.cluster.kubectl import condition
 from support.cluster.load import Applying, Asked, Sender, copy_of, title
@@ -121,12 +123,17 @@ class Site:
 
     def await_catalogue(self) -> None:
         """Wait until every shipped object is what this tree ships."""
-        wanted = {(one["kind"], one["metadata"]["name"]): one["spec"] for one in shipped()}
+        wanted = {(one["kind"], one["metadata"]["name"]): version_of(one) for one in shipped()}
 
         def is_applied() -> bool:
             found = self.cluster.kubectl.get("connectorclasses,canonicalmodels,patterns")["items"]
-            specs = {(one["kind"], one["metadata"]["name"]): one["spec"] for one in found}
-            return all(specs.get(key) == spec for key, spec in wanted.items())
+            noted = {
+                (one["kind"], one["metadata"]["name"]): one["metadata"]["annotations"].get(
+                    names.ANNOTATION_CATALOG_VERSION
+                )
+                for one in found
+            }
+            return all(noted.get(key) == version for key, version in wanted.items())
 
         until(is_applied, "the catalogue to be this tree's", timeout_s=SETTLED_S, every_s=0.5)
 
