@@ -62,7 +62,7 @@ async def _apply(cluster: Cluster, manifest: dict[str, Any]) -> None:
     present = await cluster.get(kind, None, name)
     if present is not None:
         found = (present["metadata"].get("annotations") or {}).get(names.ANNOTATION_CATALOG_VERSION)
-        same_spec = _says(present.get("spec"), manifest["spec"])
+        same_spec = says(present.get("spec"), manifest["spec"])
         if (
             found == manifest["metadata"]["annotations"][names.ANNOTATION_CATALOG_VERSION]
             and same_spec
@@ -72,13 +72,13 @@ async def _apply(cluster: Cluster, manifest: dict[str, Any]) -> None:
     journal.info("shipped object applied", kind=kind, name=name)
 
 
-def _says(stored: object, shipped: object) -> bool:
+def says(stored: object, shipped: object) -> bool:
     """Whether what is stored says what is shipped; the API server has written out what absent fields mean."""
     if isinstance(stored, dict) and isinstance(shipped, dict):
-        return all(key in stored and _says(stored[key], value) for key, value in shipped.items())
+        return all(key in stored and says(stored[key], value) for key, value in shipped.items())
     if isinstance(stored, list) and isinstance(shipped, list):
         pairs = zip(stored, shipped, strict=False)
-        return len(stored) == len(shipped) and all(_says(one, other) for one, other in pairs)
+        return len(stored) == len(shipped) and all(says(one, other) for one, other in pairs)
     return stored == shipped
 
 
