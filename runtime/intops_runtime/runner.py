@@ -1,6 +1,7 @@
 """One plan at work: its store, its intake, its lanes, its targets. A bulkhead: nothing is shared with other plans.
 
-The worker makes one of these for each plan and tells it of new plans and new Secrets.
+The worker makes one of these for each plan and tells it of new plans and new Secrets. One module: the loops of
+one plan start, stop and change over together.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The worker: a set of plans, one runner each, behind one capture port and one operations port.
 
 Started by `__main__` in a pod and by `intops run` on a desk. It watches its plan files and its Secrets,
-and needs no API server to run.
+and needs no API server to run. One module: plans that come, fail, wait and go share one table of what runs.
 """
 
 import asyncio

@@ -13,8 +13,9 @@ import yaml
 from intops_api import names
 from intops_api.kinds import BY_NAME, KINDS, Kind
 from intops_api.rules import RULES
-from intops_api.schema.crd import crd, flow_action_policy
+from intops_api.schema.crd import crd
 from intops_api.schema.generate import crd_file
+from intops_api.schema.policies import flow_action_policy
 from support.cluster.asking import Api, Manifest, api_of
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until

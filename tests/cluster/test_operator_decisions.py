@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from intops_api.schema.crd import flow_action_policy
+from intops_api.schema.policies import flow_action_policy
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until
 from support.operators import (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from intops_api.kinds import KINDS
-from intops_api.schema.crd import flow_action_policy
+from intops_api.schema.policies import flow_action_policy
 from support.cluster.asking import Api, api_of
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until

@@ -1,4 +1,4 @@
-"""Build the CustomResourceDefinition of a kind, and the policy that guards FlowActions.
+"""Build the CustomResourceDefinition of a kind.
 
 Used by generate.py, which writes them, and by tests, which apply them.
 """
@@ -6,8 +6,7 @@ Used by generate.py, which writes them, and by tests, which apply them.
 from typing import Any
 
 from intops_api import names
-from intops_api.kinds import FLOW_ACTION, Column, Kind
-from intops_api.rules.flow_rules import APPROVED_TOO_EARLY, APPROVER_IS_ANOTHER
+from intops_api.kinds import Column, Kind
 from intops_api.schema.checker import problems
 from intops_api.schema.structural import Schema, SchemaError, structural
 
@@ -105,75 +104,3 @@ def _column(column: Column) -> Manifest:
     if column.wide:
         made["priority"] = 1
     return made
-
-
-def flow_action_policy() -> list[Manifest]:
-    """The ValidatingAdmissionPolicy on FlowActions and its binding.
-
-    A CRD's own rules do not know who is asking; this one does, and needs no server of ours.
-    """
-    name = f"{FLOW_ACTION.plural}.{names.GROUP}"
-    labels = {names.LABEL_NAME: "intops"}
-    return [
-        {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": name, "labels": labels},
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": {
-                    "resourceRules": [
-                        {
-                            "apiGroups": [names.GROUP],
-                            "apiVersions": ["*"],
-                            "operations": ["CREATE", "UPDATE"],
-                            "resources": [FLOW_ACTION.plural],
-                        }
-                    ]
-                },
-                "validations": [
-                    {
-                        "expression": (
-                            "request.operation != 'CREATE' || "
-                            "object.spec.actor == request.userInfo.username"
-                        ),
-                        "messageExpression": (
-                            "'spec.actor is ' + object.spec.actor + ', but you are ' + "
-                            "request.userInfo.username + '; a decision is made in nobody else\\'s "
-                            "name, so write your own user name.'"
-                        ),
-                        "reason": "Forbidden",
-                    },
-                    {
-                        "expression": "request.operation != 'CREATE' || !has(object.spec.approvedBy)",
-                        "message": APPROVED_TOO_EARLY,
-                        "reason": "Forbidden",
-                    },
-                    {
-                        "expression": (
-                            "request.operation != 'UPDATE' || !has(object.spec.approvedBy) || "
-                            "has(oldObject.spec.approvedBy) || "
-                            "object.spec.approvedBy == request.userInfo.username"
-                        ),
-                        "messageExpression": (
-                            "'spec.approvedBy is ' + object.spec.approvedBy + ', but you are ' + "
-                            "request.userInfo.username + '; a decision is approved in nobody else\\'s "
-                            "name, so write your own user name.'"
-                        ),
-                        "reason": "Forbidden",
-                    },
-                    {
-                        "expression": APPROVER_IS_ANOTHER.rule.replace("self.", "object.spec."),
-                        "message": APPROVER_IS_ANOTHER.message,
-                        "reason": "Forbidden",
-                    },
-                ],
-            },
-        },
-        {
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": name, "labels": labels},
-            "spec": {"policyName": name, "validationActions": ["Deny"]},
-        },
-    ]

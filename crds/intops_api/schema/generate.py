@@ -15,8 +15,8 @@ import yaml
 
 from intops_api import names
 from intops_api.kinds import KINDS, Kind
-from intops_api.schema.crd import crd, flow_action_policy
-from intops_api.schema.policies import rights_policies
+from intops_api.schema.crd import crd
+from intops_api.schema.policies import flow_action_policy, rights_policies
 from intops_api.schema.reference import conditions_page, index_page, kind_page
 from intops_api.schema.structural import SchemaError
 

@@ -1,14 +1,16 @@
-"""The policies that ask what the user may do: who names a Secret or a class must have the right to.
+"""The policies that ask who the user is and what they may do: whose decision it is, which Secret and class they name.
 
 A worker sends a Secret where a Connector says, so whoever may write Connectors could else have any Secret of the
 namespace sent to a host of their own. The API server judges by its own authorizer: the operator needs no right
 for it, and nothing waits for a server of ours. Used by generate.py, which writes them, and by tests.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from intops_api import names
-from intops_api.kinds import CONNECTOR, CONNECTOR_CLASS, FLOW, Kind
+from intops_api.kinds import CONNECTOR, CONNECTOR_CLASS, FLOW, FLOW_ACTION, Kind
+from intops_api.rules.flow_rules import APPROVED_TOO_EARLY, APPROVER_IS_ANOTHER
 
 Manifest = dict[str, Any]
 
@@ -51,10 +53,57 @@ def rights_policies() -> list[Manifest]:
             "its certificate would be shown under your host",
         ),
     ]
-    return [*_policy(CONNECTOR, connector), *_policy(FLOW, flow)]
+    new_specs = [{"name": "spec-is-new", "expression": _SPEC_IS_NEW}]
+    return [*_policy(CONNECTOR, connector, new_specs), *_policy(FLOW, flow, new_specs)]
 
 
-def _policy(kind: Kind, validations: list[Manifest]) -> list[Manifest]:
+def flow_action_policy() -> list[Manifest]:
+    """The ValidatingAdmissionPolicy on FlowActions and its binding.
+
+    A CRD's own rules do not know who is asking; this one does, and needs no server of ours.
+    """
+    validations = [
+        {
+            "expression": (
+                "request.operation != 'CREATE' || object.spec.actor == request.userInfo.username"
+            ),
+            "messageExpression": (
+                "'spec.actor is ' + object.spec.actor + ', but you are ' + "
+                "request.userInfo.username + '; a decision is made in nobody else\\'s "
+                "name, so write your own user name.'"
+            ),
+            "reason": "Forbidden",
+        },
+        {
+            "expression": "request.operation != 'CREATE' || !has(object.spec.approvedBy)",
+            "message": APPROVED_TOO_EARLY,
+            "reason": "Forbidden",
+        },
+        {
+            "expression": (
+                "request.operation != 'UPDATE' || !has(object.spec.approvedBy) || "
+                "has(oldObject.spec.approvedBy) || "
+                "object.spec.approvedBy == request.userInfo.username"
+            ),
+            "messageExpression": (
+                "'spec.approvedBy is ' + object.spec.approvedBy + ', but you are ' + "
+                "request.userInfo.username + '; a decision is approved in nobody else\\'s "
+                "name, so write your own user name.'"
+            ),
+            "reason": "Forbidden",
+        },
+        {
+            "expression": APPROVER_IS_ANOTHER.rule.replace("self.", "object.spec."),
+            "message": APPROVER_IS_ANOTHER.message,
+            "reason": "Forbidden",
+        },
+    ]
+    return _policy(FLOW_ACTION, validations)
+
+
+def _policy(
+    kind: Kind, validations: list[Manifest], conditions: Sequence[Manifest] = ()
+) -> list[Manifest]:
     name = f"{kind.plural}.{names.GROUP}"
     labels = {names.LABEL_NAME: "intops"}
     return [
@@ -74,7 +123,7 @@ def _policy(kind: Kind, validations: list[Manifest]) -> list[Manifest]:
                         }
                     ]
                 },
-                "matchConditions": [{"name": "spec-is-new", "expression": _SPEC_IS_NEW}],
+                **({"matchConditions": list(conditions)} if conditions else {}),
                 "validations": validations,
             },
         },

@@ -1,6 +1,7 @@
 """The embedded store: one SQLite file a plan, one connection on one thread, answers after the fsync.
 
-`open_store` is called by the worker for each plan; see `base.Store` for what it does.
+`open_store` is called by the worker for each plan; see `base.Store` for what it does. One module: every
+operation of that interface, each a few lines around one job on the one thread.
 """
 
 import logging
