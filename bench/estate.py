@@ -169,7 +169,8 @@ def pod(number: int) -> Manifest:
         "metadata": {
             "name": f"intops-{flow}-0", "namespace": SPACE,
             "labels": {
-                names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_NAME: "intops-worker", names.LABEL_FLOW: flow,
+                names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_NAME: "intops-worker",
+                names.LABEL_COMPONENT: "worker", names.LABEL_FLOW: flow,
             },
         },
         "spec": {

@@ -67,7 +67,8 @@ def feed_settings() -> kopf.OperatorSettings:
     """Settings under which kopf only watches: no posts, no scans, no peering, bounded memory."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
-    settings.watching.chunk_size = 500
+    # What is parsed and not yet looked at is the largest thing in memory at a start, and leaves it in pieces.
+    settings.watching.chunk_size = 100
     for kind in WATCHED_CHILDREN:
         group, _, version = ENDPOINTS[kind].api_version.rpartition("/")
         where = (
@@ -75,7 +76,7 @@ def feed_settings() -> kopf.OperatorSettings:
         )
         settings.watching.label_selectors[where] = SELECTOR
     settings.queueing.worker_limit = 100  # safe only without kopf.index
-    settings.queueing.idle_timeout = 0.1  # an idle worker would keep its slot for 5 s
+    settings.queueing.idle_timeout = 0.005  # an idle worker would keep its slot, and others their objects, for 5 s
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.scanning.disabled = True
