@@ -38,6 +38,8 @@ class Line:
     desk: HelpdeskSimulator
     worker: WorkerProcess
     client: httpx.AsyncClient
+    url: str = ""
+    """Where alerts are sent: the same whatever the plan says of them."""
 
     def plan(self, edit: Edit | None = None) -> FlowPlan:
         """The example's plan for this desk, with changed manifests."""
@@ -45,9 +47,7 @@ class Line:
 
     async def send(self, *alerts: dict[str, Any]) -> None:
         """Deliver a webhook; it is acknowledged."""
-        answer = await self.client.post(
-            self.worker.capture_url(self.plan()), json={**FIRING, "alerts": list(alerts)}
-        )
+        answer = await self.client.post(self.url, json={**FIRING, "alerts": list(alerts)})
         assert answer.status_code == 200
 
     async def switch(self, plan: FlowPlan) -> None:
@@ -84,7 +84,9 @@ async def line() -> AsyncIterator[Line]:
         with WorkerProcess(secrets=secrets) as worker:
             async with httpx.AsyncClient(headers=headers, timeout=30) as client:
                 found = Line(desk, worker, client)
-                worker.write_plan(found.plan())
+                plan = found.plan()
+                found.url = worker.capture_url(plan)
+                worker.write_plan(plan)
                 worker.start()
                 await asyncio.to_thread(worker.wait_ready)
                 yield found
