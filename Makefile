@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 export PYTHONPATH := tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test audit fmt generate lock provision cluster cluster-down bench bench-scale fault crash-points reactions images clean
+.PHONY: help setup demo check test audit fmt generate lock provision cluster cluster-down bench bench-scale fault crash-points reactions images clean test-oldest
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ endif
 crash-points: provision ## Every request of the operator goes wrong in every way; hours; report goes to build/
 	@$(BIN)/python -m pytest -q --levels cluster --fault-runs full --fault-report build/crash-points.md \
 	  tests/cluster/test_api_faults.py tests/cluster/test_operator_faults.py
+
+test-oldest: setup ## The tests with a cluster, on the oldest Kubernetes that is supported
+	@INTOPS_KUBERNETES=oldest $(BIN)/python -m support.provision
+	@INTOPS_KUBERNETES=oldest $(BIN)/python -m pytest --levels cluster
 
 reactions: provision ## Measure how each class of errors is answered; writes docs/reference/reactions.*
 	@$(BIN)/python -m pytest -q --levels fault tests/fault/test_reactions.py \

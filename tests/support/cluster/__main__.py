@@ -58,7 +58,7 @@ def up(name: str, *, bare: bool) -> None:
         product.apply_example(cluster)
         print(f"operator ready and example applied after {time.monotonic() - began:.1f} s")
     print(f"the machine is {cluster.machine_address} for pods; ClusterIPs answer from here")
-    print(f"kubectl and helm are in {binaries.directory()}")
+    print(f"kubectl is {binaries.path('kubectl')}, helm is {binaries.path('helm')}")
     print(f"export KUBECONFIG={cluster.kubeconfig}")
 
 

@@ -2,7 +2,8 @@
 
 `path("kubectl")` is what everybody else asks; `support.provision` calls `ensure()`. What is built
 is decided by go.mod and go.sum alone: their hash names the directory, so another pin is another
-directory and an old one is never taken for a new one.
+directory and an old one is never taken for a new one. `INTOPS_KUBERNETES=oldest` chooses the oldest
+Kubernetes that intops supports instead of the newest; etcd and helm stay the same.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from pathlib import Path
 from support.cluster import paths, toolchain
 from support.cluster.polling import HarnessError
 
-KUBE, ETCD_HELM = paths.MODULES / "kube", paths.MODULES / "etcd-helm"
+CHOICES = {"newest": "kube", "oldest": "kube-oldest"}
+"""What `INTOPS_KUBERNETES` may say → the module folder that pins that version."""
+CHOSEN = os.environ.get("INTOPS_KUBERNETES", "newest")
+if CHOSEN not in CHOICES:
+    raise HarnessError(f"INTOPS_KUBERNETES={CHOSEN} is none of {', '.join(CHOICES)}")
+NEWEST, KUBE = paths.MODULES / CHOICES["newest"], paths.MODULES / CHOICES[CHOSEN]
+ETCD_HELM = paths.MODULES / "etcd-helm"
 
 PACKAGES: dict[str, tuple[Path, str]] = {
     **{
@@ -39,32 +46,37 @@ PACKAGES: dict[str, tuple[Path, str]] = {
 """Binary → the module folder that pins it, and its main package. In the order of building."""
 
 
-def version() -> str:
-    """The Kubernetes version that go.mod pins, as `v1.36.3`.
+def version(kube: Path = KUBE) -> str:
+    """The Kubernetes version that a module folder pins, as `v1.36.3`.
 
     Raises:
         HarnessError: go.mod names none.
     """
     found = re.search(
-        r"^\s*(?:require\s+)?k8s\.io/kubernetes (v\S+)", (KUBE / "go.mod").read_text(), re.MULTILINE
+        r"^\s*(?:require\s+)?k8s\.io/kubernetes (v\S+)", (kube / "go.mod").read_text(), re.MULTILINE
     )
     if found is None:
-        raise HarnessError(f"{KUBE / 'go.mod'} requires no k8s.io/kubernetes")
+        raise HarnessError(f"{kube / 'go.mod'} requires no k8s.io/kubernetes")
     return found[1]
 
 
-def directory() -> Path:
-    """Where the binaries of this tree's pins are, built or not."""
+def directory(kube: Path = KUBE) -> Path:
+    """Where the binaries of the pins of a module folder are, built or not."""
     pins = hashlib.sha256()
-    for module in (KUBE, ETCD_HELM):
+    for module in (kube, ETCD_HELM):
         for name in ("go.mod", "go.sum"):
             pins.update((module / name).read_bytes())
-    return paths.cache() / "kube" / f"{version()}-{pins.hexdigest()[:12]}"
+    return paths.cache() / "kube" / f"{version(kube)}-{pins.hexdigest()[:12]}"
+
+
+def _home(name: str) -> Path:
+    """etcd and helm are built once, beside the newest Kubernetes."""
+    return directory(KUBE if PACKAGES[name][0] == KUBE else NEWEST)
 
 
 def missing() -> list[str]:
     """Names of the binaries that are not built yet."""
-    return [name for name in PACKAGES if not (directory() / name).exists()]
+    return [name for name in PACKAGES if not (_home(name) / name).exists()]
 
 
 def path(name: str) -> Path:
@@ -75,7 +87,7 @@ def path(name: str) -> Path:
     """
     if name not in PACKAGES:
         raise HarnessError(f"{name} is not built by this harness; it has {', '.join(PACKAGES)}")
-    found = directory() / name
+    found = _home(name) / name
     if not found.exists():
         raise HarnessError(
             f"{name} {version()} is not built yet; run "
@@ -95,7 +107,8 @@ def ensure(say: Callable[[str], None] = print) -> None:
     if not missing():
         return
     home = directory()
-    home.mkdir(parents=True, exist_ok=True)
+    for name in PACKAGES:
+        _home(name).mkdir(parents=True, exist_ok=True)
     with (home / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = missing()
@@ -109,7 +122,7 @@ def ensure(say: Callable[[str], None] = print) -> None:
         for number, name in enumerate(wanted, start=1):
             began = time.monotonic()
             say(f"  [{number}/{len(wanted)}] {name} ...")
-            _build(go, name, home)
+            _build(go, name, _home(name))
             say(f"  [{number}/{len(wanted)}] {name}: {time.monotonic() - began:.0f} s")
 
 
