@@ -25,7 +25,9 @@ _POLICY: Final = re.compile(
 _WEBHOOK: Final = re.compile(
     r'admission webhook "validate\.intops\.io" denied the request: (.*)', re.DOTALL
 )
-_INVALID: Final = re.compile(r'Invalid value: (?:"(?:object|array|string|integer|boolean|null)": )?')
+_INVALID: Final = re.compile(
+    r'Invalid value: (?:"(?:object|array|string|integer|boolean|null)": )?'
+)
 _UNKNOWN: Final = re.compile(r'unknown field "([^"]+)"')
 _OURS: Final = frozenset(
     rule.message for rules in (*RULES.values(), *(kind.rules for kind in KINDS)) for rule in rules
@@ -117,7 +119,7 @@ def _of_schema(field: str, words: str) -> Refusal:
         return Refusal("rule", plain(field), told)
     if words.startswith("Duplicate value: "):
         # The API server names the element and puts its key into the value; older ones write its Go type before it.
-        (key,) = json.loads(words[words.index("{\"") :])
+        (key,) = json.loads(words[words.index('{"') :])
         return Refusal("schema", f"{plain(field)}.{key}", words)
     return Refusal("schema", plain(field), words)
 

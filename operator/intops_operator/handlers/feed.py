@@ -76,7 +76,8 @@ def feed_settings() -> kopf.OperatorSettings:
         )
         settings.watching.label_selectors[where] = SELECTOR
     settings.queueing.worker_limit = 100  # safe only without kopf.index
-    settings.queueing.idle_timeout = 0.005  # an idle worker would keep its slot, and others their objects, for 5 s
+    # An idle worker keeps its slot, and what waits for one its object.
+    settings.queueing.idle_timeout = 0.005
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.scanning.disabled = True
