@@ -56,7 +56,10 @@ GROUPS: dict[str, dict[str, Row]] = {
             "outside, an Ingress ends TLS.",
         ),
         "S-15": Row(
-            "weak shared secrets", "Not judged: a short token in a Secret is taken as it is."
+            "weak shared secrets",
+            "Length is all that is judged: below 32 bytes `CredentialsValid` is True with reason `WeakSecret`, and "
+            "nothing is refused for it. A long word that others know is not found out; `Rotating` shows, to the "
+            "hour, whether senders still use a previous value.",
         ),
         "S-16": Row("errors tell what is inside"),
         "S-17": Row(
