@@ -240,6 +240,8 @@ class Worker:
             log.info("a secret changed", extra={"data": {"secret": secret_name}})
             for runner in self._runners.values():
                 runner.secret_changed(secret_name)
+            for board in self._boards.values():
+                board.secret_changed(secret_name)
         await self._open_refused_stores()
         await self._take_actions()
         if self._parted is not None:
