@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
+import threading
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Self
 
 import httpx
 import pytest
@@ -12,6 +16,7 @@ from intops_api.plan import FlowPlan
 from intops_api.report import SecretReport
 from support.peers.process import free_port, wait_until
 from support.runtime.flows import EXAMPLE, alerts_to_helpdesk
+from support.runtime.process_memory import found_in_memory
 from support.runtime.status_watch import StatusWatch
 from support.runtime.worker_process import WorkerProcess
 
@@ -86,3 +91,86 @@ async def test_s15_a_short_secret_is_told_by_name_and_both_are_good_while_it_is_
     assert (post(worker, plan, SHORT), post(worker, plan, LONG)) == (401, 200)
     assert (await told(worker, plan))[:2] == ("True", "Valid")
     assert SHORT.encode() not in worker.log_file.read_bytes()
+
+
+def values_of(system: str) -> list[str]:
+    """Three values, one after the other."""
+    return [f"canary-{system}-{name * 4}-{'x' * 24}" for name in ("old", "now", "new")]
+
+
+def test_s41_the_value_before_the_previous_one_is_gone_from_memory() -> None:
+    """Within 60 s of the second change, while messages come: what senders prove with, and what we prove with."""
+    incoming, outgoing = values_of("sender"), values_of("desk")
+    with HelpdeskLike() as desk:
+        plan = alerts_to_helpdesk(desk.url)
+        secrets = {
+            "alertmanager-token": {"token": incoming[0]},
+            "helpdesk-token": {"token": outgoing[0]},
+        }
+        with WorkerProcess(plan, secrets=secrets) as worker:
+            worker.start()
+            worker.wait_ready()
+            for number in range(3):
+                if number:
+                    both = {"token.previous": incoming[number - 1], "token": incoming[number]}
+                    worker.write_secret("alertmanager-token", both)
+                    worker.write_secret("helpdesk-token", {"token": outgoing[number]})
+                used = partial(is_used, worker, plan, desk, incoming[number], outgoing[number])
+                wait_until(used, what=f"value {number} is used by us and by senders")
+                seen = found_in_memory(worker.pid, [incoming[number], outgoing[number]])
+                assert min(seen.values()) > 0, "the search finds what is there"
+
+            def gone() -> bool:
+                post(worker, plan, incoming[2])
+                left = found_in_memory(worker.pid, [incoming[0], outgoing[0]])
+                return not any(left.values())
+
+            wait_until(gone, what="the first values are gone from memory", timeout_s=60.0)
+            assert found_in_memory(worker.pid, [incoming[1]])[incoming[1]] > 0
+
+
+def is_used(
+    worker: WorkerProcess, plan: FlowPlan, desk: HelpdeskLike, incoming: str, outgoing: str
+) -> bool:
+    """Send one more alert; whether it was taken, and the desk has seen the value."""
+    return post(worker, plan, incoming) == 200 and any(outgoing in one for one in desk.seen)
+
+
+class HelpdeskLike:
+    """Has trouble of its own, so it is asked again and again; keeps which credentials it was shown."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"] or 0))
+                outer.seen.add(self.headers["Authorization"] or "")
+                body = b'{"id": 1}'
+                self.send_response(503)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_GET(self) -> None:
+                self.do_POST()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing to say."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
