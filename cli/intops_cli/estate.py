@@ -15,7 +15,7 @@ from intops_cli.columns import value_at
 # What passes by itself, or what a person has decided: nobody is needed.
 _PASSING: Final = frozenset({Reason.PENDING, Reason.APPLYING, Reason.SUSPENDED, Reason.UNUSED})
 # True, and yet somebody has to do something before it turns False.
-_SOON: Final = frozenset({Reason.EXPIRING, Reason.STORE_FILLING})
+_SOON: Final = frozenset({Reason.EXPIRING, Reason.STORE_FILLING, Reason.WEAK_SECRET})
 UNJUDGED_S: Final = 120.0
 """Seconds after which a Flow without a verdict means that nobody judges: an operator needs a few."""
 

@@ -91,7 +91,7 @@ FLOW_CONDITIONS: dict[ConditionType, ConditionDoc] = {
     ConditionType.CREDENTIALS_VALID: ConditionDoc(
         "Every credential of the Flow is present, may be sent to its system's address, and is accepted there.",
         True,
-        (Reason.VALID, Reason.EXPIRING),
+        (Reason.VALID, Reason.EXPIRING, Reason.WEAK_SECRET, Reason.ROTATING),
         (Reason.SECRET_MISSING, Reason.AUTH_DENIED, Reason.ORIGIN_NOT_ALLOWED),
         (Reason.PENDING, Reason.NO_REPORT),
     ),
@@ -166,7 +166,7 @@ STANDING_CONDITIONS: dict[str, dict[ConditionType, ConditionDoc]] = {
         ConditionType.CREDENTIALS_VALID: ConditionDoc(
             "Every Flow that uses the Connector has its credential, and the system accepts it.",
             True,
-            (Reason.VALID, Reason.EXPIRING),
+            (Reason.VALID, Reason.EXPIRING, Reason.WEAK_SECRET, Reason.ROTATING),
             (Reason.SECRET_MISSING, Reason.AUTH_DENIED, Reason.ORIGIN_NOT_ALLOWED),
             _NO_FLOW,
         ),

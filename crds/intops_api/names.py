@@ -58,3 +58,5 @@ POOL_PLACES: Final = 100
 # A Secret's optional key that binds it to hosts: a comma-separated list of origins.
 SECRET_ALLOWED_ORIGINS: Final = "allowedOrigins"
 SECRET_PREVIOUS_SUFFIX: Final = ".previous"
+SECRET_LEAST_BYTES: Final = 32
+"""What senders prove themselves with is told as weak below this length: as much as an HMAC of SHA-256 can use."""

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     AUTH_DENIED = "AuthDenied"
     ORIGIN_NOT_ALLOWED = "OriginNotAllowed"
     EXPIRING = "Expiring"
+    WEAK_SECRET = "WeakSecret"
+    ROTATING = "Rotating"
     REACHABLE = "Reachable"
     DESTINATION_DOWN = "DestinationDown"
     TLS_FAILED = "TLSFailed"
@@ -89,6 +91,9 @@ SAYS: Final[dict[Reason, str]] = {
     Reason.AUTH_DENIED: "A system refused the credential.",
     Reason.ORIGIN_NOT_ALLOWED: "The address may not be called, or the Secret may not be sent there.",
     Reason.EXPIRING: "It is valid, but a certificate ends within 30 days.",
+    Reason.WEAK_SECRET: "It is valid, but what senders prove themselves with is shorter than 32 bytes; nothing is "
+    "refused for it.",
+    Reason.ROTATING: "It is valid, and senders may still use the previous value of a key.",
     Reason.REACHABLE: "Every system that is written to answers.",
     Reason.DESTINATION_DOWN: "A system that is written to does not answer.",
     Reason.TLS_FAILED: "A system cannot prove who it is.",

@@ -82,11 +82,25 @@ class StoreReport(ReportModel):
         return self.received - (ended + self.in_flight + self.review)
 
 
+class PreviousReport(ReportModel):
+    """The old value of a key, which senders may still use while they are given the new one."""
+
+    key: str
+    """Its key in the Secret, such as `token.previous`."""
+    last_used: str | None = None
+    """When a sender last proved itself with it; None where none has since this worker started."""
+
+
 class SecretReport(ReportModel):
+    """How a Secret is; names of keys, never a value."""
+
     secret: str
     present: bool
     missing_keys: list[str] = Field(default_factory=list)
     since: str | None = None
+    weak_keys: list[str] = Field(default_factory=list)
+    """Keys with which senders prove themselves and whose values are too short."""
+    previous: list[PreviousReport] = Field(default_factory=list)
 
 
 class ConnectorReport(ReportModel):

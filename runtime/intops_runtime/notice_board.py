@@ -45,6 +45,15 @@ class NoticeBoard:
         self._look_at = 0.0
         self._task = asyncio.create_task(self._run())
 
+    def secret_changed(self, secret_name: str) -> None:
+        """A Secret has other values now: channels that use it begin anew, and what one refused is told at once."""
+        for name, channel in self._channels.items():
+            binding = channel.compiled.binding
+            if secret_name in (binding.secret_name, binding.ca_dir):
+                self._plan = None
+                self._again_at.pop(name, None)
+                self._look_at = 0.0
+
     async def close(self) -> None:
         """Tell nobody any more."""
         self._task.cancel()

@@ -5,6 +5,7 @@ told to come again rather than that there is nothing here.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from intops_api.common import duration_s
@@ -16,20 +17,27 @@ from intops_runtime.edges.store.base import StoreError
 from intops_runtime.runner import PlanRunner
 
 Secrets = Callable[[str | None], dict[str, str] | None]
+OnPrevious = Callable[[str | None, list[str]], None]
+"""Told a Secret's name and the keys of previous values in it that a sender still needs."""
 
 
-def open_sources(runner: PlanRunner, secrets: Secrets) -> dict[str, CaptureTarget]:
+def open_sources(
+    runner: PlanRunner, secrets: Secrets, on_previous: OnPrevious
+) -> dict[str, CaptureTarget]:
     """Sources whose deliveries the runner keeps."""
     return _sources(
         runner.compiled,
         secrets,
+        on_previous,
         lambda source: _accepts(runner, source),
         lambda source: _outcomes(runner, source),
         lambda: runner.store.pause_s,
     )
 
 
-def shut_sources(compiled: CompiledPlan, secrets: Secrets, words: str) -> dict[str, CaptureTarget]:
+def shut_sources(
+    compiled: CompiledPlan, secrets: Secrets, on_previous: OnPrevious, words: str
+) -> dict[str, CaptureTarget]:
     """The same sources while nothing can be kept, for the reason that `words` say."""
 
     async def refuse(*_: Any) -> Accepted:
@@ -38,12 +46,15 @@ def shut_sources(compiled: CompiledPlan, secrets: Secrets, words: str) -> dict[s
     async def unknown(*_: Any) -> dict[str, Any] | None:
         raise StoreError(words)
 
-    return _sources(compiled, secrets, lambda _: refuse, lambda _: unknown, lambda: 0.0)
+    return _sources(
+        compiled, secrets, on_previous, lambda _: refuse, lambda _: unknown, lambda: 0.0
+    )
 
 
 def _sources(
     compiled: CompiledPlan,
     secrets: Secrets,
+    on_previous: OnPrevious,
     accept: Callable[[str], Accept],
     outcome: Callable[[str], Outcome],
     pause_s: Callable[[], float],
@@ -57,6 +68,7 @@ def _sources(
         targets[name] = CaptureTarget(
             capture=spec.capture,
             secret=_bound(secrets, source.binding),
+            on_previous=partial(on_previous, source.binding.secret_name),
             accept=accept(name),
             outcome=outcome(name),
             pause_s=pause_s,

@@ -33,7 +33,13 @@ from intops_runtime.core.compiled import (
     PlanRejected,
     compile_plan,
 )
-from intops_runtime.core.reporting import PlanFacts, plan_report, rfc3339, wanted_keys
+from intops_runtime.core.reporting import (
+    PlanFacts,
+    plan_report,
+    rfc3339,
+    senders_prove,
+    wanted_keys,
+)
 from intops_runtime.edges.action_files import ActionFiles
 from intops_runtime.edges.black_box import BlackBox
 from intops_runtime.edges.capture import CaptureRegistry, capture_app
@@ -234,6 +240,8 @@ class Worker:
             log.info("a secret changed", extra={"data": {"secret": secret_name}})
             for runner in self._runners.values():
                 runner.secret_changed(secret_name)
+            for board in self._boards.values():
+                board.secret_changed(secret_name)
         await self._open_refused_stores()
         await self._take_actions()
         if self._parted is not None:
@@ -299,7 +307,7 @@ class Worker:
             self._runners[key] = runner
             runner.start()
             self._boards[key] = NoticeBoard(runner, self._outbound, self._secret)
-        self._registry.set_flow(*key, open_sources(runner, self._secret))
+        self._registry.set_flow(*key, open_sources(runner, self._secret, self._previous_used))
         log.info("plan loaded", extra={"data": {"flow": "/".join(key), "hash": plan.hash}})
 
     def _refuse_plan(self, key: FlowKey, plan: FlowPlan | None, words: str) -> None:
@@ -325,7 +333,8 @@ class Worker:
         self._refused[key] = Refused(
             compiled.plan, words, of_store=True, busy=busy, next_refused=next_refused
         )
-        self._registry.set_flow(*key, shut_sources(compiled, self._secret, words))
+        sources = shut_sources(compiled, self._secret, self._previous_used, words)
+        self._registry.set_flow(*key, sources)
 
     def _black_box(self, key: FlowKey) -> BlackBox:
         return BlackBox(self.settings.data / ".".join(key), flow="/".join(key))
@@ -352,6 +361,10 @@ class Worker:
     def _secret(self, secret_name: str | None) -> dict[str, str] | None:
         return self._credentials.read(secret_name) if secret_name else None
 
+    def _previous_used(self, secret_name: str | None, keys: list[str]) -> None:
+        if secret_name:
+            self._credentials.note_previous(secret_name, keys)
+
     def _outbound(self, target: CompiledSystem) -> PooledOutbound:
         # Where a Secret is named that is not there yet nobody is trusted until it comes.
         ca_dir = target.binding.ca_dir
@@ -368,8 +381,8 @@ class Worker:
         secrets: dict[str, SecretReport] = {}
         for binding in plan.bindings:
             if binding.secret_name:
-                secrets[binding.secret_name] = self._credentials.report(
-                    binding.secret_name, wanted_keys(plan, binding)
+                secrets[binding.name] = self._credentials.report(
+                    binding.secret_name, wanted_keys(plan, binding), senders_prove(plan, binding)
                 )
         now = time.time()
         return PlanFacts(

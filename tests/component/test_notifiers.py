@@ -134,6 +134,22 @@ def test_the_owner_is_told_once_of_equal_errors(chat: Chat) -> None:
     assert chat.headers == ["Bearer chat-1"]
 
 
+def test_a_channel_that_refused_us_is_tried_at_once_when_its_secret_changes(chat: Chat) -> None:
+    """S-35: The new value is used without a restart and before the next try would be due."""
+    chat.status = 401
+    with WorkerProcess(plan_with(chat, "8h"), secrets=SECRETS) as worker:
+        worker.start()
+        worker.wait_ready()
+        post(worker, plan_with(chat, "8h"), "a")
+        wait_until(lambda: chat.refused, what="the notice is refused")
+
+        chat.status = 200
+        worker.write_secret("chat-token", {"token": "chat-2"})
+        wait_until(lambda: chat.told, what="the notice", timeout_s=20.0)
+
+    assert chat.headers == ["Bearer chat-2"]
+
+
 def test_what_is_overdue_is_told_to_the_next_one_up_and_raises_the_report(chat: Chat) -> None:
     """Nobody's queue is forgotten; the condition comes from the same report."""
     plan = plan_with(chat, "1s")

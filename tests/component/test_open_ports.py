@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import Iterator
 
 import httpx
@@ -113,6 +114,54 @@ def test_s13_no_header_stands_for_a_proof(
     for authorization in ({}, {"Authorization": "Bearer wrong"}):
         given = {**headers, **authorization}
         assert httpx.post(worker.capture_url(plan), content=BODY, headers=given).status_code == 401
+    assert worker.report().store.captured == before
+
+
+@pytest.mark.parametrize("token", [TOKEN, "wrong"], ids=["proved", "a stranger"])
+def test_s17_no_answer_holds_a_word_of_its_request(
+    worker: WorkerProcess, plan: FlowPlan, token: str
+) -> None:
+    """Not of its path, query, headers or body, whichever name a challenge has there; so there is none to echo."""
+    echo = "canary-to-be-echoed"
+    root, url = worker.capture_url(plan).partition("/in/")[0], worker.capture_url(plan)
+    headers = {
+        "Authorization": f"Bearer {token}", "X-Challenge": echo, "WebHook-Request-Origin": echo,
+        "X-Hook-Secret": echo, "Origin": f"https://{echo}.example.com", "Content-Type": f"text/html; x={echo}",
+    }  # fmt: skip
+    names = ("challenge", "hub.challenge", "validationToken", "crc_token", "echostr")
+    bodies = [b'{"%s": "%s"}' % (name.encode(), echo.encode()) for name in names]
+    given = [
+        *(httpx.post(url, content=body, headers=headers) for body in (*bodies, echo.encode(), b"{")),
+        *(httpx.get(f"{place}?{name}={echo}", headers=headers) for name in names for place in (url, f"{url}/{echo}")),
+        *(httpx.post(f"{url}?{name}={echo}", content=b"{}", headers=headers) for name in names),
+        httpx.options(url, headers={**headers, "Access-Control-Request-Method": echo}),
+        httpx.post(f"{root}/in/itsm/{echo}/x", headers=headers),
+    ]  # fmt: skip
+
+    assert {answer.status_code for answer in given} <= {200, 401, 404}
+    assert [a.request.url for a in given if echo in f"{a.reason_phrase}{a.headers}{a.text}"] == []
+
+
+def test_s14_there_is_no_tls_for_a_client_certificate_to_be_shown_in(
+    worker: WorkerProcess, plan: FlowPlan
+) -> None:
+    """No port shakes hands, and what a proxy says of a certificate that it has seen proves nobody."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for port in (worker.capture_port, worker.operations_port):
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as link,
+            pytest.raises((ssl.SSLError, ConnectionResetError)),
+        ):
+            context.wrap_socket(link, server_hostname="capture.example.com")
+
+    before = worker.report().store.captured
+    for seen in (
+        {"X-Forwarded-Client-Cert": 'Subject="CN=prometheus"'}, {"X-SSL-Client-Verify": "SUCCESS"},
+        {"SSL-Client-Verify": "SUCCESS", "SSL-Client-Subject-DN": "CN=prometheus"},
+        {"Client-Cert": ":MIIB:"}, {"X-Client-Cert": "-----BEGIN CERTIFICATE-----"},
+    ):  # fmt: skip
+        assert httpx.post(worker.capture_url(plan), content=BODY, headers=seen).status_code == 401
     assert worker.report().store.captured == before
 
 

@@ -56,7 +56,10 @@ GROUPS: dict[str, dict[str, Row]] = {
             "outside, an Ingress ends TLS.",
         ),
         "S-15": Row(
-            "weak shared secrets", "Not judged: a short token in a Secret is taken as it is."
+            "weak shared secrets",
+            "Length is all that is judged: below 32 bytes `CredentialsValid` is True with reason `WeakSecret`, and "
+            "nothing is refused for it. A long word that others know is not found out; `Rotating` shows, to the "
+            "hour, whether senders still use a previous value.",
         ),
         "S-16": Row("errors tell what is inside"),
         "S-17": Row(
@@ -99,7 +102,13 @@ GROUPS: dict[str, dict[str, Row]] = {
             "beyond that, and PostgreSQL keeps what its vacuum has not reached: encrypt both.",
         ),
         "S-40": Row("what a message says forges a line of a log or moves a terminal's cursor"),
-        "S-41": Row("a secret that was changed stays in memory"),
+        "S-41": Row(
+            "a secret that was changed stays in memory",
+            "A worker keeps the current and the previous value and nothing before them. Python does not wipe what it "
+            "frees: bytes of an earlier request can lie in free memory until others take their place, which they do "
+            "while messages come and need not where none does; a restart of the pod ends it. Nothing is said of swap "
+            "and of copies in the kernel.",
+        ),
     },
     "Kubernetes": {
         "S-42": Row("a reference leads into another namespace"),
@@ -141,8 +150,18 @@ GROUPS: dict[str, dict[str, Row]] = {
             "Locks have hashes; `make audit` asks PyPI for known flaws of everything in them, and fails where it "
             "gets no answer.",
         ),
-        "S-67": Row("a build that somebody has changed"),
-        "S-68": Row("nobody knows what an image holds"),
+        "S-67": Row(
+            "a build that somebody has changed",
+            "The same tree on the same base gives the same digest, so an image can be compared with one that you "
+            "build ([install](install.md#images)). It was measured with buildah. Images and chart are not signed; "
+            "no attestation says who built them.",
+        ),
+        "S-68": Row(
+            "nobody knows what an image holds",
+            "Each image has its bill of materials in it, `/opt/intops/sbom.cdx.json` (CycloneDX), and `make images` "
+            "puts it into `build/`. Packages of the base are listed where it is Debian. Not listed: what wheels have "
+            "compiled in, such as SQLite in apsw. It is no attestation, and there is none in SPDX.",
+        ),
         "S-69": Row(
             "flaws in the code",
             "`make check` runs bandit, ruff's security rules and mypy in strict mode; 0 findings, and each exception "

@@ -14,9 +14,12 @@ from intops_api.conditions import ConditionType, Reason
 from intops_api.report import ConnectorReport
 from intops_operator.core.delivering import credentials_of, drift_of, is_in_trouble, reachability_of
 from intops_operator.core.facts import FlowFacts, instant
+from intops_operator.core.senders import last_used
 from intops_operator.core.verdict import Verdict
 
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
+_TELLS_MOST: Final = {Reason.EXPIRING: 0, Reason.WEAK_SECRET: 1, Reason.ROTATING: 2}
+"""Which True of several a Connector shows."""
 SYSTEM: Final = (ConditionType.CREDENTIALS_VALID, ConditionType.TARGET_REACHABLE)
 
 
@@ -31,6 +34,8 @@ class Seen:
     """Since when something is wrong, RFC 3339; None while nothing is."""
     certificate_expires: str | None = None
     """When its certificate ends, RFC 3339; None if nobody has said."""
+    previous_used: str | None = None
+    """When a sender last needed a previous value of its Secret, RFC 3339; None if none has."""
 
 
 _WELL: Final = Seen(
@@ -75,6 +80,7 @@ def about_connector(facts: FlowFacts, connector: str) -> Seen | None:
         error_class=troubled.error_class if troubled else None,
         since=_since(troubled) if troubled else None,
         certificate_expires=_earliest(expiries),
+        previous_used=last_used(systems),
     )
     # Ten thousand Flows that are well need not keep ten thousand equal answers.
     return _WELL if seen == _WELL else seen
@@ -94,12 +100,14 @@ def about_mappings(facts: FlowFacts) -> Mapping[str, Verdict] | None:
 
 
 def fold_systems(seen: Sequence[Seen], users: int) -> Seen:
-    """What all Flows of a Connector see together: a False wins, then what ends soon, then a True.
+    """What all Flows of a Connector see together: a False wins, then what needs somebody soon, then a True.
 
     Args:
         seen: What each of its Flows says, of those that say something.
         users: How many Flows use the Connector.
     """
+    # Of two Flows that tell of a previous value, the one whose senders used it last tells it.
+    seen = sorted(seen, key=lambda one: one.previous_used or "", reverse=True)
     troubled = [one for one in seen if one.since or one.error_class]
     first = min(troubled, key=lambda one: instant(one.since) or _LATEST, default=None)
     return Seen(
@@ -133,7 +141,7 @@ def _fold(kind: ConditionType, found: Sequence[Verdict], users: int) -> Verdict:
         number = f" {len(wrong)} of {users} Flows see it." if users > 1 else ""
         return replace(wrong[0], message=wrong[0].message + number)
     if found:
-        return min(found, key=lambda verdict: verdict.reason != Reason.EXPIRING)
+        return min(found, key=lambda verdict: _TELLS_MOST.get(verdict.reason, len(_TELLS_MOST)))
     if users:
         return Verdict(kind, "Unknown", Reason.PENDING, "No worker has reported on it yet.")
     text = "No Flow uses it, so nobody has tried it."

@@ -13,6 +13,7 @@ from intops_api.names import SECRET_ALLOWED_ORIGINS
 from intops_api.report import NOT_IN_RANGES, ConnectorReport, Finding
 from intops_operator.core import sentences as say
 from intops_operator.core.facts import Counts, FlowFacts, instant
+from intops_operator.core.senders import senders_secrets
 from intops_operator.core.verdict import Verdict
 
 REFUSED: Final = {"authDenied", "authExpired", "forbidden"}
@@ -69,6 +70,10 @@ def credentials_of(
             what = f'The certificate of connector "{system.connector}" ends at {say.at(expires)}.'
             message = _about(facts, system, what, "Renew it before then.", None)
             return Verdict(kind, "True", Reason.EXPIRING, message)
+    kept = senders_secrets(systems)
+    if kept is not None:
+        message = _about(facts, kept.system, kept.what, kept.action, None)
+        return Verdict(kind, "True", kept.reason, message)
     return Verdict(kind, "True", Reason.VALID, "Every credential is present and accepted.")
 
 

@@ -37,6 +37,12 @@ def at(moment: datetime | str | None) -> str:
     return found.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if found else ""
 
 
+def hour(moment: datetime | str | None) -> str:
+    """The hour of a moment, `2026-11-25 10:00 UTC`, or empty."""
+    found = instant(moment) if isinstance(moment, str) else moment
+    return found.astimezone(UTC).strftime("%Y-%m-%d %H:00 UTC") if found else ""
+
+
 def since(moment: datetime | str | None) -> str:
     """` since 2026-11-25 10:02:11 UTC`, or empty."""
     return f" since {at(moment)}" if at(moment) else ""

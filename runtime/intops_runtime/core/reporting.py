@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from intops_api.actions import ActionReport
+from intops_api.connector_class import Verify
 from intops_api.plan import FlowPlan, PlanBinding
 from intops_api.report import (
     ConnectorReport,
@@ -32,6 +33,7 @@ class PlanFacts:
     store: StoreReport
     gates: Mapping[str, Gate]
     secrets: Mapping[str, SecretReport]
+    """By binding: two that share a Secret may need other keys of it."""
     rates: RateReport
     last_delivered_at: float | None
     error: str | None = None
@@ -88,7 +90,7 @@ def _connectors(facts: PlanFacts) -> Iterable[ConnectorReport]:
             detail=gate.detail,
             since=rfc3339(gate.since_wall),
             doing=_doing(gate, binding),
-            secret=facts.secrets.get(binding.secret_name or ""),
+            secret=facts.secrets.get(binding.name),
             certificate_expires=rfc3339(facts.certificates.get(binding.name)),
         )
 
@@ -128,3 +130,9 @@ def wanted_keys(plan: FlowPlan, binding: PlanBinding) -> list[list[str]]:
             for v in spec.capture.verify
         ]
     return [[key.key for key in spec.credentials if key.required]]
+
+
+def senders_prove(plan: FlowPlan, binding: PlanBinding) -> list[Verify]:
+    """How senders may prove themselves to this binding; none where nobody sends."""
+    capture = plan.blobs.classes[binding.class_].spec.capture
+    return capture.verify if binding.role == "source" and capture is not None else []

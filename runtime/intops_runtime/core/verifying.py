@@ -1,7 +1,8 @@
 """Whether a sender is who it says: bearer, basic, or HMAC over the raw body. Constant-time, pure.
 
 Called by capture for every request. The current and the previous value of a key are both good, so that
-a credential can be changed without losing a message.
+a credential can be changed without losing a message. Which values are weak, and who still needs a previous
+one, is judged here too, by name of the key.
 """
 
 import base64
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 
 from intops_api.connector_class import Verify
-from intops_api.names import SECRET_PREVIOUS_SUFFIX
+from intops_api.names import SECRET_LEAST_BYTES, SECRET_PREVIOUS_SUFFIX
 
 
 class Proof(Enum):
@@ -67,6 +68,59 @@ def verify_headers(
     return verify(known, secret, headers, b"")
 
 
+def weak_keys(schemes: Iterable[Verify], secret: Mapping[str, str]) -> list[str]:
+    """Keys whose values prove a sender now and have fewer than SECRET_LEAST_BYTES bytes, in order.
+
+    >>> weak_keys([Verify(scheme="bearer", key="token")], {"token": "x" * 32, "token.previous": "x"})
+    ['token.previous']
+    """
+    usable = [scheme for scheme in schemes if _has_keys(scheme, secret)]
+    secrets = [key for scheme in usable for key in (scheme.key, scheme.password_key) if key]
+    known = [name for key in secrets for name in (key, _previous(key)) if secret.get(name)]
+    return sorted({name for name in known if len(secret[name].encode()) < SECRET_LEAST_BYTES})
+
+
+def previous_keys(schemes: Iterable[Verify], secret: Mapping[str, str]) -> list[str]:
+    """Keys of previous values with which a sender could prove itself now, in order."""
+    usable = [scheme for scheme in schemes if _has_keys(scheme, secret)]
+    named = {_previous(key) for scheme in usable for key in _keys(scheme)}
+    return sorted(name for name in named if secret.get(name))
+
+
+def outdated_proof(
+    schemes: Iterable[Verify], secret: Mapping[str, str], headers: Mapping[str, str], body: bytes
+) -> list[str]:
+    """Keys of the previous values that a good proof needs; empty where the current ones suffice.
+
+    Costs next to nothing while the Secret holds no previous value.
+    """
+    known = list(schemes)
+    previous = previous_keys(known, secret)
+    if not previous or verify(known, _less(secret, previous), headers, body) is Proof.GOOD:
+        return []
+    good = [scheme for scheme in known if verify([scheme], secret, headers, body) is Proof.GOOD]
+    return [
+        name
+        for name in previous
+        if any(
+            verify([scheme], _less(secret, [name]), headers, body) is not Proof.GOOD
+            for scheme in good
+        )
+    ]
+
+
+def _less(secret: Mapping[str, str], names: list[str]) -> dict[str, str]:
+    return {key: value for key, value in secret.items() if key not in names}
+
+
+def _previous(key: str) -> str:
+    return f"{key}{SECRET_PREVIOUS_SUFFIX}"
+
+
+def _keys(scheme: Verify) -> list[str]:
+    return [key for key in (scheme.key, scheme.username_key, scheme.password_key) if key]
+
+
 def _has_keys(scheme: Verify, secret: Mapping[str, str]) -> bool:
     named = False
     for key in (scheme.key, scheme.username_key, scheme.password_key):
@@ -79,7 +133,7 @@ def _has_keys(scheme: Verify, secret: Mapping[str, str]) -> bool:
 
 def _values(secret: Mapping[str, str], key: str | None) -> list[str]:
     """The current value and, while a credential is being changed, the previous one."""
-    found = (secret.get(key or ""), secret.get(f"{key}{SECRET_PREVIOUS_SUFFIX}"))
+    found = (secret.get(key or ""), secret.get(_previous(key or "")))
     return [value for value in found if value]
 
 

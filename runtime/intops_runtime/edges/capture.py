@@ -21,7 +21,7 @@ from intops_runtime.core.limits import (
     readable,
 )
 from intops_runtime.core.messages import Accepted
-from intops_runtime.core.verifying import Proof, verify, verify_headers
+from intops_runtime.core.verifying import Proof, outdated_proof, verify, verify_headers
 from intops_runtime.edges.bare_server import BareServer
 from intops_runtime.edges.store.base import StoreError
 
@@ -52,6 +52,8 @@ class CaptureTarget:
     secret: Callable[[], Mapping[str, str] | None]
     accept: Accept
     outcome: Outcome
+    on_previous: Callable[[list[str]], None]
+    """Told the keys of previous values that a sender still needs."""
     pause_s: Callable[[], float]
     """How long the answer for a stored delivery waits, so that its sender slows down."""
     answer_within_s: float | None = None
@@ -148,6 +150,8 @@ async def _take(request: web.BaseRequest, target: CaptureTarget, hand: _Hand) ->
     early = verify_headers(target.capture.verify, target.secret(), headers)
     if early not in (None, Proof.GOOD):
         return _refusal(early)
+    if early is Proof.GOOD:
+        _note_previous(target, headers, b"")
     expected = limit if request.content_length is None else request.content_length
     if hand.requests >= MAX_IN_HAND or hand.size + expected > MAX_BYTES_IN_HAND:
         return _later()
@@ -193,6 +197,7 @@ async def _keep(
         proof = verify(target.capture.verify, target.secret(), headers, body)
         if proof is not Proof.GOOD:
             return _refusal(proof)
+        _note_previous(target, headers, body)
     reach("K04")
     if is_too_deep(body, target.capture.max_depth):
         words = f"the body nests deeper than {target.capture.max_depth}\n"
@@ -273,6 +278,7 @@ async def _tell(
     proof = verify(target.capture.verify, target.secret(), headers, b"")
     if proof is not Proof.GOOD:
         return _refusal(proof)
+    _note_previous(target, headers, b"")
     if not (delivery.isascii() and delivery.isdecimal() and len(delivery) < DIGITS):
         return web.Response(status=404, text="not found\n")
     return await _outcome(request, target, int(delivery), 0.0)
@@ -315,6 +321,12 @@ async def _read(request: web.BaseRequest, limit: int) -> bytes | None:
                 return None
             chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _note_previous(target: CaptureTarget, headers: Mapping[str, str], body: bytes) -> None:
+    needed = outdated_proof(target.capture.verify, target.secret() or {}, headers, body)
+    if needed:
+        target.on_previous(needed)
 
 
 def _refusal(proof: Proof | None) -> web.Response:

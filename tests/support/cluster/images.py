@@ -49,14 +49,18 @@ def directory() -> Path:
     return paths.cache() / "images"
 
 
-def _buildah(*arguments: str) -> str:
-    """Run buildah on a storage of our own."""
+def storage() -> tuple[str, ...]:
+    """Flags that give buildah a storage of our own."""
     root = paths.cache() / "buildah"
-    storage = ("--root", str(root), "--runroot", str(root / "run"), "--storage-driver", "overlay")
+    return ("--root", str(root), "--runroot", str(root / "run"), "--storage-driver", "overlay")
+
+
+def _buildah(*arguments: str) -> str:
+    """Run buildah."""
     environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
     try:
         done = subprocess.run(
-            ["buildah", *storage, *arguments],
+            ["buildah", *storage(), *arguments],
             capture_output=True,
             text=True,
             check=False,
@@ -74,7 +78,7 @@ def _buildah(*arguments: str) -> str:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """Hold buildah's storage: two sessions that build at a time would prune each other's steps."""
     paths.cache().mkdir(parents=True, exist_ok=True)
     with (paths.cache() / ".images.lock").open("w") as lock:
@@ -102,7 +106,7 @@ def ensure_base(say: Say = print) -> Path:
     archive = directory() / BASE_ARCHIVE
     if archive.exists():
         return archive
-    with _alone():
+    with alone():
         return _make_base(say)
 
 
@@ -165,14 +169,14 @@ def ensure_pause(say: Say = print) -> Path:
     archive = directory() / PAUSE_ARCHIVE
     if archive.exists():
         return archive
-    with _alone():
+    with alone():
         return _make_pause(say)
 
 
 def _make_pause(say: Say) -> Path:
     archive = directory() / PAUSE_ARCHIVE
     if not archive.exists():
-        _load_base(say)
+        load_base(say)
         container = _buildah("from", "--pull-never", BASE)
         try:
             # The argument as command, which replaces the one of the base.
@@ -185,7 +189,7 @@ def _make_pause(say: Say) -> Path:
     return archive
 
 
-def _load_base(say: Say) -> None:
+def load_base(say: Say) -> None:
     """Make sure that buildah's storage has the base image."""
     archive = _make_base(say)
     if BASE not in _buildah("images", "--format", "{{.Name}}:{{.Tag}}").splitlines():
@@ -241,8 +245,8 @@ def ensure_product(
         built = {plane: _place(plane, tree, wheel, mark) for plane in PRODUCT}
         # Others may be building for minutes; who has nothing to build does not wait for them.
         if not all(archive.exists() for _, archive in built.values()):
-            with _alone():
-                _load_base(say)
+            with alone():
+                load_base(say)
                 python = python_of_base()
                 for plane, (reference, archive) in built.items():
                     _ensure_plane(plane, tree, wheel, python, reference, archive, say)
@@ -260,10 +264,11 @@ def _place(plane: str, tree: Path, wheel: Path, mark: str) -> tuple[str, Path]:
     return f"{PRODUCT[plane]}:{tag}", directory() / f"{mark}{plane}-{tag}.oci"
 
 
-def _inputs(plane: str, tree: Path, wheel: Path) -> tuple[Path, Path, Path]:
-    """Containerfile, constraints and wheel."""
-    containerfile = tree / "containers" / f"{plane}.Containerfile"
-    return containerfile, tree / "constraints" / CONSTRAINTS[plane], wheel
+def _inputs(plane: str, tree: Path, wheel: Path) -> tuple[Path, ...]:
+    """Containerfile, constraints and wheel; then, but in older trees, what writes the bill of materials."""
+    containers = tree / "containers"
+    first = (containers / f"{plane}.Containerfile", tree / "constraints" / CONSTRAINTS[plane])
+    return (*first, wheel, *sorted(containers.glob("*.py")))
 
 
 def _ensure_plane(
@@ -272,12 +277,14 @@ def _ensure_plane(
     if archive.exists():
         return
     say(f"building {reference}")
-    containerfile, constraints, _ = _inputs(plane, tree, wheel)
+    containerfile, constraints, _, *programs = _inputs(plane, tree, wheel)
     wheels = wheelhouse.ensure(constraints, python, say)
     with tempfile.TemporaryDirectory(prefix="intops-context-") as name:
         context = Path(name)
-        for folder in ("constraints", "dist"):
+        for folder in ("constraints", "dist", "containers"):
             (context / folder).mkdir()
+        for program in programs:
+            shutil.copy(program, context / "containers")
         shutil.copy(constraints, context / "constraints")
         shutil.copy(wheel, context / "dist")
         _buildah(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from intops_api.kinds import KINDS, Kind
 from intops_api.schema.crd import crd
 
+TREE = Path(__file__).parents[3]
 ELSEWHERE = [
     "other/secret",
     "../secret",
@@ -70,3 +72,25 @@ def test_s42_there_are_names_of_secrets_to_look_at() -> None:
         if name.endswith("ecretName")
     }
     assert {"spec.credentials.secretName", "spec.runtime.store.postgres.secretName"} <= found
+
+
+# How OAuth 2 calls the way in which a client gets its token; nothing between namespaces.
+OAUTH = "spec.auth.oauth2.grant"
+
+
+def test_s43_nothing_grants_one_namespace_what_is_in_another() -> None:
+    """No kind and no field could, and the operator may not even read the grants of others."""
+    words = re.compile(r"grant|namespace|tenant|shared|sharing|allowedfrom", re.IGNORECASE)
+    found = {
+        path for kind in KINDS for path, name, _ in fields(spec_of(kind)) if words.search(name)
+    }
+    assert found == {OAUTH}
+    assert [kind.name for kind in KINDS if words.search(kind.name)] == []
+
+    roles = "".join(
+        file.read_text(encoding="utf-8").lower()
+        for file in (TREE / "helm" / "intops" / "templates").glob("*.yaml")
+    )
+    assert "clusterrole" in roles
+    assert "referencegrants" not in roles
+    assert "gateway.networking.k8s.io" not in roles

@@ -291,6 +291,49 @@ def test_a_certificate_that_ends_soon_is_told_while_it_is_still_valid() -> None:
     assert "2026-12-01" in message
 
 
+def sender(**secret: Any) -> dict[str, Any]:
+    """The source as a worker reports it."""
+    return {
+        "name": "prometheus", "connector": "alertmanager", "role": "source",
+        "secret": {"secret": "am-token", "present": True, **secret},
+    }  # fmt: skip
+
+
+OLD = {"key": "token.previous", "lastUsed": "2026-11-25T10:02:11Z"}
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason", "sentences"),
+    [
+        ({"weakKeys": ["token"]}, "WeakSecret", [
+            'Secret "am-token" of connector "alertmanager" has in "token" a value of less than 32 bytes',
+            "Messages are taken as before.", "openssl rand -hex 32", 'may stay as "token.previous"']),
+        ({"weakKeys": ["token.previous"], "previous": [OLD]}, "WeakSecret", [
+            'has in "token.previous" a value', "last used in the hour that began at 2026-11-25 10:00 UTC",
+            'Take "token.previous" away once every sender has the new value.']),
+        ({"previous": [OLD]}, "Rotating", [
+            ('The old value in "token.previous" of Secret "am-token" is still good; it was last used in the hour '
+            "that began at 2026-11-25 10:00 UTC."), 'Take "token.previous" away']),
+        ({"previous": [{"key": "token.previous"}]}, "Rotating", [
+            "it has not been used since the worker started."]),
+        ({"missingKeys": ["token"], "previous": [OLD]}, "SecretMissing", []),
+        ({}, "Valid", []),
+    ],
+    ids=["short", "short, and on its way out", "in use", "not in use", "a key is missing", "well"],
+)  # fmt: skip
+def test_s15_a_short_secret_is_told_and_keeps_nothing_from_being_delivered(
+    secret: dict[str, Any], reason: str, sentences: list[str]
+) -> None:
+    """True with a reason, so Ready stays True; a previous value is told until it is taken away."""
+    facts = healthy_facts(connectors=[sender(**secret), system()])
+
+    status, told, message = said(facts, "CredentialsValid")
+    missing = reason == "SecretMissing"
+    assert (status, told) == ("False" if missing else "True", reason)
+    assert [sentence for sentence in sentences if sentence not in message] == []
+    assert judge_flow(facts).ready.status == ("False" if missing else "True")
+
+
 def test_reviews_that_are_not_due_are_no_fault() -> None:
     """ReviewClear stays True until somebody is late."""
     facts = healthy_facts(store={"received": 3, "review": 3})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from intops_api.conditions import STANDING_CONDITIONS, Condition, ConditionType
 from intops_api.connector import ConnectorLimits, ConnectorSpec
 from intops_api.connector_class import ClassLimits
@@ -119,6 +121,31 @@ def test_a_certificate_that_ends_soon_shows_in_the_connector() -> None:
     assert reason(found, "CredentialsValid") == ("True", "Expiring")
     assert reason(found, "Ready") == ("True", "InUse")
     assert found["certificateExpires"] == soon
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_s15_a_connector_tells_of_a_short_secret_and_when_an_old_one_was_last_used(
+    first: int,
+) -> None:
+    """Whoever takes the old value away must know of the sender of the other Flow that still uses it."""
+    system = {"name": "am", "connector": "helpdesk", "role": "source"}
+
+    def seen(**secret: Any) -> Seen:
+        return about({**system, "secret": {"secret": "am-token", "present": True, **secret}})
+
+    def shown(*both: Seen) -> dict[str, Any]:
+        ordered = both[first:] + both[:first]
+        return status("Connector", "helpdesk", users=2, system=fold_systems(ordered, 2))
+
+    used = seen(previous=[{"key": "token.previous", "lastUsed": "2026-11-25T10:02:11Z"}])
+    unused = seen(previous=[{"key": "token.previous"}])
+    found = shown(used, unused)
+    assert reason(found, "CredentialsValid") == ("True", "Rotating")
+    assert "began at 2026-11-25 10:00 UTC" in message(found, "CredentialsValid")
+
+    found = shown(seen(weakKeys=["token"]), used)
+    assert reason(found, "CredentialsValid") == ("True", "WeakSecret")
+    assert reason(found, "Ready") == ("True", "InUse")
 
 
 def test_a_connector_without_a_report_is_neither_well_nor_ill() -> None:

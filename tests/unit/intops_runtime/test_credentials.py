@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from intops_api.connector_class import Auth
+from intops_api.connector_class import Auth, Verify
 from intops_runtime.core.proving import CredentialMissing, credential_headers
 from intops_runtime.edges.credentials import Credentials
 
@@ -122,6 +122,40 @@ def test_since_when_a_key_is_missing_stays_until_that_changes(tmp_path: Path) ->
 
     assert first.since is not None
     assert first.since == again.since
+
+
+def test_two_that_share_a_secret_are_each_told_what_they_lack(tmp_path: Path) -> None:
+    """What one of them lacks does not make the time of the other start again."""
+    lay(tmp_path, "desk", token="t1")
+    credentials = Credentials(tmp_path)
+    credentials.report("desk", [["apiToken"]])
+    credentials._since = {need: (missing, 1.0) for need, (missing, _) in credentials._since.items()}
+
+    assert credentials.report("desk", [["token"]]).missing_keys == []
+    again = credentials.report("desk", [["apiToken"]])
+    assert (again.missing_keys, again.since) == (["apiToken"], "1970-01-01T00:00:01Z")
+
+
+def test_s15_short_and_previous_values_are_told_by_the_names_of_their_keys(tmp_path: Path) -> None:
+    """When a previous value was last used is told until another takes its place."""
+    senders = [Verify(scheme="bearer", key="token")]
+    lay(tmp_path, "am", **{"token": "n" * 32, "token.previous": "s3cr3t"})
+    credentials = Credentials(tmp_path)
+
+    report = credentials.report("am", [["token"]], senders)
+    assert report.weak_keys == ["token.previous"]
+    assert [(one.key, one.last_used) for one in report.previous] == [("token.previous", None)]
+    assert "s3cr3t" not in report.model_dump_json()
+    assert credentials.report("am", [["token"]]).weak_keys == []
+
+    credentials.note_previous("am", ["token.previous"])
+    (used,) = credentials.report("am", [["token"]], senders).previous
+    assert used.last_used is not None
+
+    lay(tmp_path, "am", **{"token": "m" * 32, "token.previous": "n" * 32})
+    assert credentials.changed() == ["am"]
+    (other,) = credentials.report("am", [["token"]], senders).previous
+    assert other.last_used is None
 
 
 def test_a_key_that_is_no_text_is_left_out(tmp_path: Path) -> None:

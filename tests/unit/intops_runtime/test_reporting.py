@@ -75,7 +75,7 @@ def test_the_secret_of_a_connector_is_told_beside_it(plan: FlowPlan) -> None:
     """Present or not, and which keys are missing."""
     secret = SecretReport(secret="helpdesk-token", present=False, missing_keys=["token"])
 
-    report = plan_report(facts(plan, secrets={"helpdesk-token": secret}))
+    report = plan_report(facts(plan, secrets={"helpdesk": secret}))
 
     assert [c.secret for c in report.connectors] == [None, secret]
 

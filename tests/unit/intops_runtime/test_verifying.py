@@ -9,7 +9,13 @@ import hmac
 import pytest
 
 from intops_api.connector_class import Verify
-from intops_runtime.core.verifying import Proof, verify
+from intops_runtime.core.verifying import (
+    Proof,
+    outdated_proof,
+    previous_keys,
+    verify,
+    weak_keys,
+)
 
 BEARER = Verify(scheme="bearer", key="token")
 BASIC = Verify(scheme="basic", username_key="username", password_key="password")
@@ -146,3 +152,63 @@ def test_a_right_and_a_wrong_credential_cost_the_same_comparisons(
 
     assert for_right > 1
     assert len(compared) == 2 * for_right
+
+
+LONG, SHORT = "x" * 32, "x" * 31
+ALL = [BEARER, BASIC, HMAC]
+
+
+@pytest.mark.parametrize(
+    ("secret", "weak"),
+    [
+        ({"token": LONG}, []), ({"token": SHORT}, ["token"]), ({"token": "ä" * 16}, []),
+        ({"shared": LONG}, []), ({"shared": "s"}, ["shared"]),
+        ({"username": "am", "password": LONG}, []),
+        ({"username": "am", "password": "p"}, ["password"]),
+        ({"token": LONG, "token.previous": "old"}, ["token.previous"]),
+        ({"token": "new", "token.previous": "old"}, ["token", "token.previous"]),
+        ({"token": LONG, "shared": "s"}, ["shared"]),
+        ({"password": "nobody proves with it"}, []), ({"token.previous": "nor with this"}, []),
+        ({"token": LONG, "apiToken": "ours", "allowedOrigins": "x"}, []), ({"token": ""}, []), ({}, []),
+    ],
+)  # fmt: skip
+def test_s15_what_proves_a_sender_is_weak_below_32_bytes(
+    secret: dict[str, str], weak: list[str]
+) -> None:
+    """Every value that is good now counts, the previous one too; names of users and our own tokens do not."""
+    assert weak_keys(ALL, secret) == weak
+
+
+@pytest.mark.parametrize(
+    ("headers", "needed"),
+    [
+        ({"authorization": "Bearer new"}, []), ({"authorization": "Bearer old"}, ["token.previous"]),
+        ({"authorization": basic("am:pä:ss")}, []),
+        ({"authorization": basic("am:before")}, ["password.previous"]),
+        ({"x-signature": signed("s1")}, []), ({"x-signature": signed("s0")}, ["shared.previous"]),
+        ({"x-signature": f"{signed('s0')}, {signed('s1')}"}, []),
+        (
+            {"authorization": "Bearer old", "x-signature": signed("s0")},
+            ["shared.previous", "token.previous"],
+        ),
+        ({"authorization": "Bearer old", "x-signature": signed("s1")}, []),
+        ({"authorization": "Bearer wrong"}, []),
+    ],
+)  # fmt: skip
+def test_s15_it_is_known_whose_proof_needs_a_previous_value(
+    headers: dict[str, str], needed: list[str]
+) -> None:
+    """Whoever would be kept out without it; a sender that has the new one too needs nothing."""
+    assert outdated_proof(ALL, SECRET, headers, BODY) == needed
+    assert verify(ALL, {k: v for k, v in SECRET.items() if k not in needed}, headers, BODY) is (
+        Proof.GOOD
+        if verify(ALL, SECRET, headers, BODY) is Proof.GOOD and not needed
+        else Proof.WRONG
+    )
+
+
+def test_a_previous_value_without_a_current_one_proves_nobody() -> None:
+    """So nobody is told that it is still good."""
+    assert previous_keys(ALL, {"token.previous": "old"}) == []
+    assert previous_keys(ALL, SECRET) == ["password.previous", "shared.previous", "token.previous"]
+    assert outdated_proof(ALL, {"token": "new"}, {"authorization": "Bearer new"}, BODY) == []
