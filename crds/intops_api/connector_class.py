@@ -192,7 +192,7 @@ class Request(ApiModel):
     """CEL for each extra header; null leaves it out."""
     body: Expression | None = None
     """CEL that makes the JSON body."""
-    body_add: dict[FieldPath, Expression] = Field(default_factory=dict, max_length=8)
+    body_add: dict[FieldPath, Expression] | None = Field(default=None, max_length=8)
     """Path in the body → CEL for a map whose entries are added there, such as fields that each site has of its own.
     What the body has already stays; null adds nothing."""
     body_nulls: bool = False

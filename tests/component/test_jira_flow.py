@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 
 from support.peers.process import wait_until
 from support.runtime.bench import Bench, bench_with
+from support.runtime.decisions import decision
 from support.runtime.flows import change
-from support.simulators.jira_flow import EXAMPLE, alerts_to_jira
+from support.simulators.jira_flow import EXAMPLE, Edit, alerts_to_jira
 from support.simulators.jira_server import USER, JiraSimulator
 from support.simulators.jira_store import Issue
 
@@ -55,11 +57,17 @@ class JiraBench(Bench):
 @pytest.fixture
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[JiraBench]:
     """Everything running; the parameter, if any, changes the manifests in place."""
+    async with bench_of(edit=getattr(request, "param", lambda _: None)) as running:
+        yield running
+
+
+@asynccontextmanager
+async def bench_of(**plan: Any) -> AsyncIterator[JiraBench]:
+    """Everything running, with a plan of these settings."""
     jira = JiraSimulator()
-    edit = getattr(request, "param", lambda _: None)
     async with bench_with(
         jira.app(),
-        lambda port: alerts_to_jira(f"http://127.0.0.1:{port}", edit=edit),
+        lambda port: alerts_to_jira(f"http://127.0.0.1:{port}", **plan),
         desk_secret=USER,
     ) as running:
         yield JiraBench(running.worker, running.plan, running.console, jira)
@@ -75,16 +83,16 @@ def no_paths(manifests: list[dict[str, Any]]) -> None:
     change(manifests, "Connector", "jira", lambda spec: spec["config"].pop("paths"))
 
 
-def begins_in_work(manifests: list[dict[str, Any]]) -> None:
-    """A new incident is one on which somebody works at once."""
+def begins_in(state: str) -> Edit:
+    """A new incident has another state than a new issue."""
 
     def how(spec: dict[str, Any]) -> None:
         (rule,) = [rule for rule in spec["fields"] if rule["to"] == "status"]
-        rule["values"]["new"] = "Work in progress"
+        rule["values"]["new"] = state
         rule["lossy"] = True
         spec.pop("examples")
 
-    change(manifests, "Mapping", "incident-to-jira", how)
+    return lambda manifests: change(manifests, "Mapping", "incident-to-jira", how)
 
 
 def field_that_is_not_there(manifests: list[dict[str, Any]]) -> None:
@@ -170,6 +178,19 @@ async def test_what_a_person_has_resolved_is_left_alone(bench: JiraBench) -> Non
     assert len(jira.ledger.entries) == writes
 
 
+async def test_an_issue_that_is_no_longer_ours_is_not_touched(bench: JiraBench) -> None:
+    """The property with our key is gone: somebody has made something else of it."""
+    await bench.deliver(FIRING)
+    bench.issue().properties.clear()
+
+    await bench.deliver(RESOLVED)
+
+    message = await bench.told()
+    assert (message["state"], message["errorClass"]) == ("review", "conflict")
+    assert "no longer carries our key" in message["detail"]
+    assert bench.issue().history == []
+
+
 async def test_an_issue_that_nobody_can_resolve_goes_to_a_person(bench: JiraBench) -> None:
     """The sentence says where it stands, what is on offer, and what to do."""
     await bench.deliver(FIRING)
@@ -198,7 +219,7 @@ async def test_without_named_states_nothing_is_guessed(bench: JiraBench) -> None
     assert bench.issue().history == []
 
 
-@pytest.mark.parametrize("bench", [begins_in_work], indirect=True)
+@pytest.mark.parametrize("bench", [begins_in("Work in progress")], indirect=True)
 async def test_a_state_that_create_cannot_set_is_reached_afterwards(bench: JiraBench) -> None:
     """Jira makes every issue in the first state of its workflow."""
     await bench.deliver(FIRING)
@@ -207,6 +228,20 @@ async def test_a_state_that_create_cannot_set_is_reached_afterwards(bench: JiraB
     message = await bench.told()
     assert (message["state"], message["reason"]) == ("done", "created")
     assert bench.jira.ledger.summary()["duplicates"] == {}
+
+
+@pytest.mark.parametrize("bench", [begins_in("Pending")], indirect=True)
+async def test_a_new_issue_that_cannot_go_on_is_taken_up_by_a_retry(bench: JiraBench) -> None:
+    """A person helps it over the gap; it is the same issue that goes on from there."""
+    await bench.deliver(FIRING)
+    message = await bench.told()
+    assert (message["state"], message["errorClass"]) == ("review", "conflict")
+
+    bench.jira.store.move(bench.issue(), {"transition": {"id": "11"}}, now=0.0)
+    bench.worker.write_actions(bench.plan, decision("u1", "retry"))
+    await bench.until("done")
+
+    assert bench.issue().status == "Pending"
 
 
 async def test_a_step_whose_answer_is_lost_is_not_taken_twice(bench: JiraBench) -> None:
@@ -232,6 +267,17 @@ async def test_an_issue_whose_answer_is_lost_is_found_although_search_lags(
     message = await bench.told()
     assert (message["state"], message["reason"]) == ("done", "found")
     assert len(bench.jira.issues()) == 1
+
+
+async def test_without_the_wait_for_the_index_there_would_be_two() -> None:
+    """The control: the class says how long its searches lag; one that denied it would make a second issue."""
+    async with bench_of(settle="0s") as bench:
+        bench.jira.lag_s = 30.0
+        bench.jira.faults.change({"hang_after_next": 1, "scope": "creates"})
+
+        await bench.deliver(FIRING)
+
+        assert len(bench.jira.issues()) == 2
 
 
 async def test_a_copy_that_a_person_made_is_not_taken_for_ours(bench: JiraBench) -> None:

@@ -201,7 +201,7 @@ class _Expressions:
             for part, source in sources.items():
                 yield from self.one(source, f"{path}.request.{group}.{part}", requests)
         yield from self.one(request.body, f"{path}.request.body", requests)
-        for part, source in request.body_add.items():
+        for part, source in (request.body_add or {}).items():
             yield from self.one(source, f"{path}.request.bodyAdd.{part}", requests, "map")
         yield from self.one(operation.success, f"{path}.success", answers, "boolean")
         result = operation.result

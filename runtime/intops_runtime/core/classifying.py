@@ -5,7 +5,7 @@ Every status and every transport failure falls into exactly one class.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -83,7 +83,7 @@ def of_response(
     response: HttpResponse,
     *,
     now: datetime,
-    secrets: Iterable[str] = (),
+    secrets: Collection[str] = (),
 ) -> Failure:
     """The failure that an answer is; `secrets` are masked where its words quote them."""
     names = {
@@ -121,18 +121,18 @@ def of_response(
             effect_unknown=writes and response.status >= 500,
             retry_after_s=wait,
             status=response.status,
-            path=_field(path, scope),
+            path=_field(path, scope, secrets),
         )
     return _of_status(response, writes=writes, now=now)
 
 
-def _field(program: Program | None, scope: Activation) -> str | None:
+def _field(program: Program | None, scope: Activation, secrets: Collection[str]) -> str | None:
     """The field that an answer names; None where it names none, or something that is no short text."""
     try:
         named = program.evaluate(scope) if program is not None else None
     except EvaluationError:
         return None
-    return named[:MAX_FIELD] if isinstance(named, str) and named else None
+    return without(named, secrets)[:MAX_FIELD] if isinstance(named, str) and named else None
 
 
 def _of_status(response: HttpResponse, *, writes: bool, now: datetime) -> Failure:

@@ -144,7 +144,7 @@ class CompiledOperation:
         self._query = _table(request.query, REQUEST_NAMES)
         self._headers = _table({**class_headers, **request.headers}, REQUEST_NAMES)
         self._body = _compile(request.body, REQUEST_NAMES)
-        self._added = _table(request.body_add, REQUEST_NAMES)
+        self._added = _table(request.body_add or {}, REQUEST_NAMES)
         self._success = compile_expression(spec.success, RESPONSE_NAMES)
         result = spec.result
         self._items = _compile(result.items, RESPONSE_NAMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 
 from intops_api.connector_class import ConnectorClassSpec
@@ -12,6 +13,9 @@ from intops_core.catalog import shipped
 from intops_runtime.core.classifying import Failure, of_response
 from intops_runtime.core.requests import CompiledClass, Facts, Found, HttpRequest, HttpResponse
 from intops_runtime.core.stepping import Step
+from support.simulators.jira_rest import Call, JiraRest
+from support.simulators.jira_store import JiraStore
+from support.simulators.jira_workflow import SEVERITY
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SITE = "https://example.atlassian.net"
@@ -90,6 +94,36 @@ def test_an_edit_sends_only_what_changed_and_adds_labels(jira: CompiledClass) ->
         "fields": {"priority": {"name": "Low"}},
         "update": {"labels": [{"add": "intops"}]},
     }
+
+
+def test_an_edit_is_taken_and_leaves_what_people_wrote(jira: CompiledClass) -> None:
+    """What the class sends, as the simulated site takes it."""
+    store = JiraStore()
+    rest = JiraRest(store)
+
+    def send(operation: str, facts: Facts) -> int:
+        request = sent(jira, operation, facts)
+        path = request.url.removeprefix(f"{SITE}/rest/api/3")
+        body = orjson.dumps(request.body)
+        return rest.answer(Call(request.method, path, {}, body, now=1.0)).status
+
+    assert send("create", Facts(CONFIG, RECORD, KEY)) == 201
+    issue = store.issues[10001]
+    store.edit(
+        issue, {"fields": {"summary": "Ours"}, "update": {"labels": [{"add": "x"}]}}, now=2.0
+    )
+    changes = {
+        "priority": "Low",
+        "labels": ["intops"],
+        "customFields": {SEVERITY: {"value": "Major"}},
+    }
+
+    assert send("update", Facts(CONFIG, changes, KEY, LINK)) == 204
+
+    assert issue.fields["summary"] == "Ours"
+    assert issue.fields["labels"] == [KEY, "x", "intops"]
+    assert issue.fields["priority"] == {"name": "Low"}
+    assert issue.fields[SEVERITY] == {"value": "Major"}
 
 
 def test_an_edit_is_done_with_204_and_no_body(jira: CompiledClass) -> None:
