@@ -69,12 +69,17 @@ class JiraSimulator:
         self.events: list[Event] = []
         self.webhook_secret = "a-webhook-secret-for-tests"
         self._rest = JiraRest(self.store)
+        self._over = asyncio.Event()
 
     def app(self) -> web.Application:
         """Its routes."""
         app = web.Application()
         app.router.add_route("*", "/rest/api/3/{path:.*}", self._serve)
+        app.on_shutdown.append(self._let_go)
         return app
+
+    async def _let_go(self, _: web.Application) -> None:
+        self._over.set()
 
     def issues(self) -> list[Issue]:
         """All issues, oldest first."""
@@ -146,8 +151,8 @@ class JiraSimulator:
             if request.transport is not None:
                 request.transport.abort()
             raise asyncio.CancelledError
-        await asyncio.Event().wait()  # until the client goes away
-        raise AssertionError("unreachable: nobody sets this event")
+        await self._over.wait()  # the client goes away, or the test is over
+        raise asyncio.CancelledError
 
     def _tell(self, call: Call, issue: Issue) -> None:
         name = {"create": "jira:issue_created", "comment": "comment_created"}.get(
