@@ -2,8 +2,9 @@
 
 Expressions see these names: `payload`, `object`, `headers` (capture); `record` (the mapped native object; in the
 operation `lookup` the canonical record), `key` (correlation key), `link` (nativeId, displayId, version), `config`,
-`text` (requests); `request` and `response` (`status`, `headers` in lower case, `body`) after the answer; `response`,
-`config`, `endpoint`, `now` in `capture.poll.body`. Secrets are never visible.
+`text`, `step` (id, to, offered: the chosen way on, where the operation has `steps`) (requests); `request` and
+`response` (`status`, `headers` in lower case, `body`) after the answer; `response`, `config`, `endpoint`, `now` in
+`capture.poll.body`. Secrets are never visible.
 """
 
 from typing import Any, Literal
@@ -191,6 +192,9 @@ class Request(ApiModel):
     """CEL for each extra header; null leaves it out."""
     body: Expression | None = None
     """CEL that makes the JSON body."""
+    body_add: dict[FieldPath, Expression] | None = Field(default=None, max_length=8)
+    """Path in the body → CEL for a map whose entries are added there, such as fields that each site has of its own.
+    What the body has already stays; null adds nothing."""
     body_nulls: bool = False
     """Whether null leaves of the body are sent rather than left out."""
 
@@ -239,6 +243,29 @@ class Concurrency(ApiModel):
     """Operation whose `result.version` gives the current edition."""
 
 
+class Steps(ApiModel):
+    """How a state is reached in a system where each state offers its own ways on.
+
+    The operation is sent once for each step; `step` names the way that was chosen.
+    """
+
+    field: FieldPath
+    """Field of `record` that holds the state to be reached; without it the operation is sent once as it is."""
+    state_from: str = Field(default="get", min_length=1, max_length=63)
+    """Operation that reads the record."""
+    state: Expression
+    """CEL over `response` of that operation for the state in which the record is now."""
+    choices_from: str = Field(min_length=1, max_length=63)
+    """Operation whose `result.items` are the ways on from there, and `result.nativeId` the id of each."""
+    to: Expression
+    """CEL over `item` for the state to which a way leads."""
+    via: Expression | None = None
+    """CEL over `record` and `config` for the list of states that may be passed where none leads there at once; the
+    first on offer is taken."""
+    max: int = Field(default=5, ge=1, le=20, json_schema_extra={"x-intops-implied": True})
+    """Most steps that are taken for one message; 5 if absent."""
+
+
 class Paginate(ApiModel):
     """How a long answer goes on. The next page must stay on the endpoint's origin."""
 
@@ -269,6 +296,8 @@ class Operation(ApiModel):
     """How a repeated request is recognised."""
     concurrency: Concurrency | None = None
     """How a write on an old edition is refused."""
+    steps: Steps | None = None
+    """How a state is reached step by step."""
     paginate: Paginate | None = None
     """How a long answer goes on."""
     timeout: Duration = "20s"
@@ -288,6 +317,8 @@ class ErrorMatcher(ApiModel):
     """CEL for the seconds to wait."""
     detail: Expression | None = None
     """CEL for the system's own words."""
+    path: Expression | None = None
+    """CEL for the field of the record that the system names."""
 
 
 class ClassLimits(ApiModel):

@@ -7,7 +7,7 @@ before anything is repeated. One module, because every step of a turn shares tha
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from intops_api.common import duration_s
@@ -21,6 +21,8 @@ from intops_runtime.core.masking import personal_in_record, personal_values
 from intops_runtime.core.messages import (
     COMPLETING,
     CONFIRMING,
+    MOVING,
+    PASSED_ON,
     Attempt,
     Leased,
     Link,
@@ -29,12 +31,13 @@ from intops_runtime.core.messages import (
     State,
 )
 from intops_runtime.core.refusals import RefusalWatch
-from intops_runtime.core.requests import CompiledOperation, Facts, Found
+from intops_runtime.core.requests import CompiledOperation, Difference, Facts, Found
 from intops_runtime.core.shaping import Shaped, Unshaped, change, home_of, shape
 from intops_runtime.edges.store.base import Store
 from intops_runtime.enriching import Enricher, first_able, heard
 from intops_runtime.reading import RecordReader
 from intops_runtime.target import Target
+from intops_runtime.walking import Walk
 
 # How long a clock of a source may differ from ours; an episode younger than the store by more than
 # this cannot have a record that somebody else made.
@@ -94,7 +97,7 @@ class Lane:
         links = [known for known in leased.links if known.connector == connector]
         own = (known for known in links if known.binding == target.name)
         link = next(own, links[0] if links else None)
-        unread = link if message.stage == CONFIRMING else None
+        unread = link if message.stage in (CONFIRMING, MOVING) else None
         decision = (
             episodes.Create()
             if unread is not None
@@ -288,6 +291,11 @@ class Lane:
         link = settling.link_to(message, shaped, found)
         if operation is not None and operation.spec.read_back is not None:
             facts = Facts(target.compiled.binding.config, shaped.written, message.key, link.names())
+            move = target.operation("transition")
+            if message.stage == MOVING and move is not None:
+                stopped = await self._walk(leased, target, move).to_goal(facts)
+                if stopped is not None:
+                    return settling.unread(leased, stopped, link, time.time())
             read = await target.read_back(operation, facts)
             if isinstance(read, Failure):
                 # The write itself is done: what is left to do is to read it, and nothing is made again.
@@ -299,6 +307,8 @@ class Lane:
             if how == "found" and shaped.enrichment.missing:
                 # It may have been sent with more than is known now; what it says is what both hold.
                 link, differences = settling.as_it_reads(link, differences), []
+            if how == "created" and message.stage not in PASSED_ON and _walks(move, differences):
+                return settling.to_be_moved(leased, link, attempt_id, time.time())
             if differences:
                 return settling.not_kept(
                     leased,
@@ -349,11 +359,20 @@ class Lane:
         headers = await self._reader(message, target).edition(operation, facts)
         if isinstance(headers, Settlement):
             return headers
-        attempt_id = await self.attempts.intend(leased, target, decision.operation)
-        answer = await self.attempts.write(attempt_id, message, target, operation, facts, headers)
-        if isinstance(answer, Failure):
-            return self._failed(message, target, attempt_id, answer)
-        found = answer.found
+        attempt_id: int | None = None
+        found = Found(version=link.version)
+        if operation.steps is not None:
+            stopped = await self._walk(leased, target, operation).to_goal(facts)
+            if stopped is not None:
+                return stopped
+        else:
+            attempt_id = await self.attempts.intend(leased, target, decision.operation)
+            answer = await self.attempts.write(
+                attempt_id, message, target, operation, facts, headers
+            )
+            if isinstance(answer, Failure):
+                return self._failed(message, target, attempt_id, answer)
+            found = answer.found
         if operation.spec.read_back is not None:
             read = await target.read_back(operation, facts)
             if isinstance(read, Failure):
@@ -392,6 +411,12 @@ class Lane:
         after = settling.episode_after(leased, decision.episode, time.time())
         return settling.done(leased, "commented", link=None, episode=after, attempt_id=attempt_id)
 
+    def _walk(self, leased: Leased, target: Target, operation: CompiledOperation) -> Walk:
+        def failed(attempt_id: int | None, failure: Failure) -> Settlement:
+            return self._failed(leased.message, target, attempt_id, failure)
+
+        return Walk(leased, target, self.attempts, operation, failed)
+
     def _failed(
         self, message: Message, target: Target, attempt_id: int | None, failure: Failure
     ) -> Settlement:
@@ -419,6 +444,12 @@ def comment_facts(
     """What a comment is made from, and what of the message the system must not be quoted with."""
     told = personal_values(message.record or {}, personal_in_record(plan))
     return Facts(target.binding.config, {}, message.key, link.names(), text, tuple(told))
+
+
+def _walks(move: CompiledOperation | None, differences: Sequence[Difference]) -> bool:
+    """Whether what a new record does not show yet is reached by steps."""
+    steps = move.steps if move is not None else None
+    return steps is not None and any(d.field == steps.field for d in differences)
 
 
 def _held(message: Message, target: Target) -> Settlement:

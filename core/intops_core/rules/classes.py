@@ -34,6 +34,13 @@ LEAST_EVERY_S: Final = 10.0
 _LINK: Final = Record(
     {name: FieldSchema(type="string") for name in ("nativeId", "displayId", "version")}
 )
+_STEP: Final = Record(
+    {
+        "id": FieldSchema(type="string"),
+        "to": FieldSchema(type="string"),
+        "offered": FieldSchema(type="any"),
+    }
+)
 
 
 def class_breaches(resource: Resource, spec: ConnectorClassSpec) -> Iterator[Breach]:
@@ -51,6 +58,7 @@ def class_breaches(resource: Resource, spec: ConnectorClassSpec) -> Iterator[Bre
     for name, operation in spec.operations.items():
         yield from checks.operation(operation, name)
         yield from _compared(operation, f"spec.operations.{name}", spec)
+        yield from _stepped(operation, f"spec.operations.{name}", spec)
     for index, matcher in enumerate(spec.errors):
         path = f"spec.errors[{index}]"
         answers = checks.answers(None)
@@ -80,6 +88,7 @@ class _Expressions:
             "link": _LINK,
             "config": Record(self._spec.config_schema),
             "text": "string",
+            "step": _STEP,
         }
         return f"{self._digest}/request/{object_}", names
 
@@ -192,6 +201,8 @@ class _Expressions:
             for part, source in sources.items():
                 yield from self.one(source, f"{path}.request.{group}.{part}", requests)
         yield from self.one(request.body, f"{path}.request.body", requests)
+        for part, source in (request.body_add or {}).items():
+            yield from self.one(source, f"{path}.request.bodyAdd.{part}", requests, "map")
         yield from self.one(operation.success, f"{path}.success", answers, "boolean")
         result = operation.result
         yield from self.one(result.items, f"{path}.result.items", answers, "list")
@@ -206,6 +217,10 @@ class _Expressions:
         if operation.read_back is not None:
             for compared, source in operation.read_back.compare.items():
                 yield from self.one(source, f"{path}.readBack.compare.{compared}", answers)
+        if operation.steps is not None:
+            yield from self.one(operation.steps.state, f"{path}.steps.state", answers)
+            yield from self.one(operation.steps.to, f"{path}.steps.to", answers)
+            yield from self.one(operation.steps.via, f"{path}.steps.via", requests, "list")
         if operation.paginate is not None:
             yield from self.one(operation.paginate.next, f"{path}.paginate.next", answers)
 
@@ -233,6 +248,23 @@ def _compared(operation: Operation, path: str, spec: ConnectorClassSpec) -> Iter
                 f'Object "{operation.object}" has no field "{name}", so nothing would be compared.'
             )
             yield Breach(f"{path}.readBack.compare.{name}", words + suggestion(name, schema.fields))
+
+
+def _stepped(operation: Operation, path: str, spec: ConnectorClassSpec) -> Iterator[Breach]:
+    """The field that says where steps lead is one that the record can have, and each way has an id."""
+    steps, schema = operation.steps, spec.objects.get(operation.object or "")
+    if steps is None:
+        return
+    if schema is not None and Record(schema.fields, open=schema.open).schema(steps.field) is None:
+        words = f'Object "{operation.object}" has no field "{steps.field}", so no state would ever be reached.'
+        yield Breach(f"{path}.steps.field", words + suggestion(steps.field, schema.fields))
+    choices = spec.operations.get(steps.choices_from)
+    if choices is not None and (choices.result.items is None or choices.result.native_id is None):
+        words = (
+            f'Operation "{steps.choices_from}" does not say what it lists, so no way on could be chosen. '
+            "Write its result.items and result.nativeId."
+        )
+        yield Breach(f"{path}.steps.choicesFrom", words)
 
 
 def _token_endpoint(spec: ConnectorClassSpec) -> Iterator[Breach]:

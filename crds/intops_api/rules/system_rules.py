@@ -228,6 +228,14 @@ _CONNECTOR_CLASS: Final = (
         "be checked; declare that operation, or name one that is there.",
         ".operations",
     ),
+    CelRule(
+        "!has(self.operations) || self.operations.all(name, !has(self.operations[name].steps) || "
+        "(self.operations[name].steps.stateFrom in self.operations && "
+        "self.operations[name].steps.choicesFrom in self.operations))",
+        "steps names an operation that the class does not have, so nobody would know where a record stands or "
+        "what it offers; declare that operation, or name one that is there.",
+        ".operations",
+    ),
 )
 
 RULES: Final[Mapping[type[BaseModel], tuple[CelRule, ...]]] = {

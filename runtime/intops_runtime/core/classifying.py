@@ -5,14 +5,14 @@ Every status and every transport failure falls into exactly one class.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
 from intops_api.connector_class import ErrorClassName
-from intops_core.expressions import EvaluationError, activation
+from intops_core.expressions import Activation, EvaluationError, Program, activation
 from intops_runtime.core.hiding import without
 from intops_runtime.core.requests import CompiledClass, HttpRequest, HttpResponse
 
@@ -28,6 +28,7 @@ NOT_SENT: frozenset[TransportKind] = frozenset(
 # One hour: a longer Retry-After is taken for a mistake of the sender.
 MAX_RETRY_AFTER_S = 3600.0
 MAX_DETAIL = 300
+MAX_FIELD = 100
 # 2001: a larger number of a reset header is a time, a smaller one a duration.
 _EARLIEST_EPOCH_S = 1_000_000_000.0
 
@@ -51,6 +52,8 @@ class Failure:
     effect_unknown: bool = False
     retry_after_s: float | None = None
     status: int | None = None
+    path: str | None = None
+    """The field of the record that the system names."""
 
     @property
     def by_guard(self) -> bool:
@@ -80,7 +83,7 @@ def of_response(
     response: HttpResponse,
     *,
     now: datetime,
-    secrets: Iterable[str] = (),
+    secrets: Collection[str] = (),
 ) -> Failure:
     """The failure that an answer is; `secrets` are masked where its words quote them."""
     names = {
@@ -89,13 +92,14 @@ def of_response(
         "link": {},
         "config": {},
         "text": "",
+        "step": {},
         "item": {},
         "request": {"method": request.method, "url": request.url, "body": request.body},
         "response": response.as_value(),
     }
     scope = activation(names)
     writes = request.method != "GET"
-    for index, (error_class, when, retry_after, detail) in enumerate(compiled.matchers):
+    for index, (error_class, when, retry_after, detail, path) in enumerate(compiled.matchers):
         try:
             if when.evaluate(scope) is not True:
                 continue
@@ -117,8 +121,18 @@ def of_response(
             effect_unknown=writes and response.status >= 500,
             retry_after_s=wait,
             status=response.status,
+            path=_field(path, scope, secrets),
         )
     return _of_status(response, writes=writes, now=now)
+
+
+def _field(program: Program | None, scope: Activation, secrets: Collection[str]) -> str | None:
+    """The field that an answer names; None where it names none, or something that is no short text."""
+    try:
+        named = program.evaluate(scope) if program is not None else None
+    except EvaluationError:
+        return None
+    return without(named, secrets)[:MAX_FIELD] if isinstance(named, str) and named else None
 
 
 def _of_status(response: HttpResponse, *, writes: bool, now: datetime) -> Failure:

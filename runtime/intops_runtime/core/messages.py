@@ -40,7 +40,9 @@ COMPLETING: Final = "completing"
 """Stage of a message that was delivered already and is to be completed; also the reason of that transition."""
 CONFIRMING: Final = "confirming"
 """Stage of a message whose record is made and linked, and could not be read back yet."""
-PASSED_ON: Final = frozenset({COMPLETING, CONFIRMING})
+MOVING: Final = "moving"
+"""Stage of a message whose record is made and linked, and is to be taken step by step to its state."""
+PASSED_ON: Final = frozenset({COMPLETING, CONFIRMING, MOVING})
 """Stages that a message keeps until it is done, through waiting, holding, review and crashes."""
 
 

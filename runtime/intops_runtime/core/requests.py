@@ -12,8 +12,9 @@ from urllib.parse import quote, urlencode
 from intops_api.common import duration_s
 from intops_api.connector_class import ConnectorClassSpec, Operation
 from intops_core.expressions import EvaluationError, Program, activation, compile_expression
+from intops_runtime.core.stepping import Step
 
-REQUEST_NAMES = frozenset({"record", "key", "link", "config", "text"})
+REQUEST_NAMES = frozenset({"record", "key", "link", "config", "text", "step"})
 RESPONSE_NAMES = REQUEST_NAMES | {"request", "response", "item"}
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -55,6 +56,8 @@ class Facts:
     text: str = ""
     personal: tuple[str, ...] = ()
     """What people are told of in `text`: masked where the system quotes it. No expression sees it."""
+    step: Step | None = None
+    """The way on that was chosen, where the operation has `steps`."""
 
     def names(self) -> dict[str, Any]:
         """What request expressions see."""
@@ -64,6 +67,7 @@ class Facts:
             "key": self.key,
             "link": self.link,
             "text": self.text,
+            "step": self.step.names() if self.step is not None else {},
         }
 
 
@@ -140,6 +144,7 @@ class CompiledOperation:
         self._query = _table(request.query, REQUEST_NAMES)
         self._headers = _table({**class_headers, **request.headers}, REQUEST_NAMES)
         self._body = _compile(request.body, REQUEST_NAMES)
+        self._added = _table(request.body_add or {}, REQUEST_NAMES)
         self._success = compile_expression(spec.success, RESPONSE_NAMES)
         result = spec.result
         self._items = _compile(result.items, RESPONSE_NAMES)
@@ -156,9 +161,19 @@ class CompiledOperation:
         }
         compare = spec.read_back.compare if spec.read_back else {}
         self._compare = _table(compare, RESPONSE_NAMES)
-        asks = (*self._params.values(), *self._query.values(), *self._headers.values(), self._body)
+        self.steps = spec.steps
+        self._state = _compile(spec.steps.state if spec.steps else None, RESPONSE_NAMES)
+        self._to = _compile(spec.steps.to if spec.steps else None, RESPONSE_NAMES)
+        self._via = _compile(spec.steps.via if spec.steps else None, RESPONSE_NAMES)
+        asks = (
+            *self._params.values(), *self._query.values(), *self._headers.values(), self._body,
+            *self._added.values(),
+        )  # fmt: skip
         self._request_names = _named(asks, REQUEST_NAMES)
-        reads = (self._success, self._items, *self._found.values(), *self._compare.values())
+        reads = (
+            self._success, self._items, *self._found.values(), *self._compare.values(),
+            self._state, self._to, self._via,
+        )  # fmt: skip
         self._response_names = _named(reads, RESPONSE_NAMES)
 
     def request(
@@ -199,6 +214,8 @@ class CompiledOperation:
         body = None
         if self._body is not None:
             body = value_of(self._body, "body")
+            for at, program in self._added.items():
+                body = added(body, at, value_of(program, f"bodyAdd.{at}"))
             if not self.spec.request.body_nulls:
                 body = without_nulls(body)
         url = endpoint.rstrip("/") + path + (f"?{query}" if query else "")
@@ -254,6 +271,48 @@ class CompiledOperation:
             raise RequestError(f"operations.{self.name}.result.items", error.message) from error
         return list(items) if isinstance(items, list) else []
 
+    def state_of(self, facts: Facts, request: HttpRequest, response: HttpResponse) -> str | None:
+        """Where the record stands, by an answer of `steps.stateFrom`; None where that cannot be told."""
+        return self._word(self._state, self._scope(facts, request, response))
+
+    def ways_on(
+        self,
+        reader: "CompiledOperation",
+        facts: Facts,
+        request: HttpRequest,
+        response: HttpResponse,
+    ) -> list[Step]:
+        """What an answer of `steps.choicesFrom`, read by `reader`, offers; ways without id or state are left out.
+
+        Raises:
+            RequestError: the answer has no list where the class says.
+        """
+        found = []
+        for item in reader.objects(facts, request, response):
+            own, theirs = (op._scope(facts, request, response) for op in (self, reader))
+            id_ = reader._read({**theirs, "item": item}).native_id
+            to = self._word(self._to, {**own, "item": item})
+            if id_ and to:
+                found.append(Step(id_, to, item))
+        return found
+
+    def passable(self, facts: Facts) -> list[str]:
+        """States that may be passed on the way, the preferred first."""
+        if self._via is None:
+            return []
+        try:
+            listed = self._via.evaluate(activation(facts.names()))
+        except EvaluationError:
+            return []
+        return [_text(one) for one in listed] if isinstance(listed, list) else []
+
+    def _word(self, program: Program | None, scope: dict[str, Any]) -> str | None:
+        try:
+            value = program.evaluate(activation(scope)) if program is not None else None
+        except EvaluationError:
+            return None
+        return None if value is None else _text(value) or None
+
     def _read(self, names: dict[str, Any]) -> Found:
         scope = activation(names)
         values: dict[str, str] = {}
@@ -283,6 +342,22 @@ class CompiledOperation:
             if _text(wrote) != _text(reads):
                 result.append(Difference(name, wrote, reads))
         return result
+
+
+def added(body: Any, path: str, more: Any) -> Any:
+    """The body with the entries of `more` at a path. What stands there already stays.
+
+    >>> added({"a": {"b": 1}}, "a", {"b": 2, "c": 3})
+    {'a': {'b': 1, 'c': 3}}
+    """
+    if not isinstance(body, dict) or not isinstance(more, dict):
+        return body
+    first, _, rest = path.partition(".")
+    inner = body.get(first)
+    inner = {} if inner is None else inner
+    if rest:
+        return {**body, first: added(inner, rest, more)}
+    return {**body, first: {**more, **inner}} if isinstance(inner, dict) else body
 
 
 def _at(record: Mapping[str, Any], path: str) -> Any:
@@ -319,6 +394,7 @@ class CompiledClass:
                 compile_expression(matcher.when, RESPONSE_NAMES),
                 _compile(matcher.retry_after, RESPONSE_NAMES),
                 _compile(matcher.detail, RESPONSE_NAMES),
+                _compile(matcher.path, RESPONSE_NAMES),
             )
             for matcher in spec.errors
         ]

@@ -18,6 +18,7 @@ from intops_runtime.core.gates import Gate
 from intops_runtime.core.messages import (
     COMPLETING,
     CONFIRMING,
+    MOVING,
     PASSED_ON,
     Attempt,
     Episode,
@@ -101,7 +102,7 @@ def changed(
     shaped: Shaped,
     link: Link,
     found: Found,
-    attempt_id: int,
+    attempt_id: int | None,
     decision: episodes.Change,
     how: str,
     now: float,
@@ -166,7 +167,18 @@ def as_it_reads(link: Link, differences: Sequence[Difference]) -> Link:
 def unread(leased: Leased, ended: Settlement, link: Link, now: float) -> Settlement:
     """The record is there and could not be read back yet: it is linked, and read again."""
     known = leased.episode or episode_after(leased, episodes.OPEN, now)
-    return replace(ended, stage=CONFIRMING, link=link, episode=known)
+    stage = MOVING if leased.message.stage == MOVING else CONFIRMING
+    return replace(ended, stage=stage, link=link, episode=known)
+
+
+def to_be_moved(leased: Leased, link: Link, attempt_id: int | None, now: float) -> Settlement:
+    """The record is made, and its state is one that only steps reach: it is linked, and taken there next."""
+    outcome = Outcome() if attempt_id is None else Outcome(attempt_id, "ok")
+    return Settlement(
+        leased.message.id, State.WAITING, MOVING, "toBeMoved", due_at=now, link=link,
+        attempt_id=outcome.attempt_id, outcome=outcome.outcome,
+        episode=leased.episode or episode_after(leased, episodes.OPEN, now),
+    )  # fmt: skip
 
 
 def unenriched(leased: Leased, enrichment: Enrichment) -> Settlement:
@@ -313,6 +325,7 @@ def after_failure(
         step.reason,
         error_class=failure.error_class,
         detail=failure.detail,
+        path=failure.path,
         held_for=binding,
         attempt_id=attempt_id,
         outcome=None if unknown else "refused",

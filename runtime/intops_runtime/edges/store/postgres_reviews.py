@@ -74,7 +74,7 @@ UPDATE intops.messages SET state = 'discarded', reason = 'discard', ended_at = $
 """
 TAKE_UP: Final = """
 UPDATE intops.messages SET state = 'waiting',
-  stage = CASE WHEN stage IN ('completing', 'confirming') THEN stage ELSE 'mapped' END,
+  stage = CASE WHEN stage IN ('completing', 'confirming', 'moving') THEN stage ELSE 'mapped' END,
   reason = $4, due_at = $3, tries = 0,
   error_class = NULL, detail = NULL, path = NULL, held_for = NULL, ended_at = NULL, review_at = NULL,
   fingerprint = NULL, review_since = NULL, head = NULL, edition = edition + 1

@@ -244,7 +244,7 @@ def _take_up(
 ) -> None:
     db.execute(
         "UPDATE messages SET state = 'waiting', "
-        "stage = CASE WHEN stage IN ('completing', 'confirming') THEN stage ELSE 'mapped' END, "
+        "stage = CASE WHEN stage IN ('completing', 'confirming', 'moving') THEN stage ELSE 'mapped' END, "
         "reason = ?, due_at = ?, tries = 0, "
         "error_class = NULL, detail = NULL, path = NULL, held_for = NULL, ended_at = NULL, "
         "review_at = NULL, fingerprint = NULL, review_since = NULL WHERE id = ?",
