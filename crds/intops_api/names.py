@@ -18,6 +18,7 @@ MANAGED_BY: Final = "intops"
 LABEL_FLOW: Final = f"{GROUP}/flow"
 LABEL_POOL: Final = f"{GROUP}/pool"
 LABEL_STORE: Final = f"{GROUP}/store"
+"""On a volume `embedded`; on a Flow's plan the kind of store that it names, `embedded` or `postgres`."""
 LABEL_SHIPPED: Final = f"{GROUP}/shipped"
 
 ANNOTATION_PLAN_HASH: Final = f"{GROUP}/plan-hash"

@@ -29,6 +29,8 @@ class Deployed:
     """As it was noted last; None if the backlog never changed it."""
     roll: Roll | None
     """As it was noted last; None on one that an older operator made."""
+    embedded: bool = False
+    """Whether its pods keep messages in a volume."""
 
 
 def deployed(body: Mapping[str, Any]) -> Deployed:
@@ -48,6 +50,7 @@ def deployed(body: Mapping[str, Any]) -> Deployed:
         image=next((c.get("image", "") for c in containers if c.get("name") == "worker"), ""),
         size=_size(_noted(notes.get(names.ANNOTATION_SCALE))),
         roll=_roll(_noted(notes.get(names.ANNOTATION_ROLLOUT))),
+        embedded=(spec.get("strategy") or {}).get("type") == "Recreate",
     )
 
 
