@@ -74,7 +74,7 @@ SAYS: Final[dict[Reason, str]] = {
     Reason.REF_NOT_FOUND: "It names an object that does not exist yet.",
     Reason.REF_INVALID: "An object that it names exists and is wrong in itself.",
     Reason.PROGRAMMED: "Every worker runs the wanted plan.",
-    Reason.APPLYING: "A worker starts, or takes over a new plan.",
+    Reason.APPLYING: "A worker starts or is replaced, or takes over a new plan.",
     Reason.PLAN_REJECTED: "The worker refused the new plan; the old one runs on.",
     Reason.WORKER_UNAVAILABLE: "No worker can run: no image, no place, a crash, an object of the same name.",
     Reason.STORE_FAILED: "The store of a worker cannot be used, or its counts do not add up.",

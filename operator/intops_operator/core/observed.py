@@ -188,8 +188,8 @@ def _brief(reason: str, message: str | None) -> str:
     return text if len(text) <= 400 else text[:397] + "..."
 
 
-def child_fact(kind: str, body: Manifest) -> ChildFact:
-    """The facts of one child."""
+def child_fact(kind: str, body: Manifest, before: ChildFact | None = None) -> ChildFact:
+    """The facts of one child; `before` is what was known of it."""
     meta = body["metadata"]
     owners = [o for o in meta.get("ownerReferences") or [] if o.get("controller")]
     trouble, quota = _deployment_trouble(body) if kind == "Deployment" else (None, False)
@@ -211,13 +211,18 @@ def child_fact(kind: str, body: Manifest) -> ChildFact:
         needs=annotations.get(names.ANNOTATION_NEEDS),
         claim=_claim(body.get("spec") or {}) if kind == "PersistentVolumeClaim" else None,
         store=labels.get(names.LABEL_STORE, ""),
-        deployed=deployed(body) if kind == "Deployment" else None,
+        deployed=_deployed(body, before) if kind == "Deployment" else None,
         scale_note=annotations.get(names.ANNOTATION_SCALE),
         unbound=kind == "PersistentVolumeClaim"
         and (body.get("status") or {}).get("phase") == "Pending"
         and not (body.get("spec") or {}).get("volumeName"),
         version=meta.get("resourceVersion", "") if kind == "PersistentVolumeClaim" else "",
     )
+
+
+def _deployed(body: Manifest, before: ChildFact | None) -> Deployed:
+    same = before is not None and before.uid == body["metadata"].get("uid", "")
+    return deployed(body, before.deployed if before is not None and same else None)
 
 
 def _claim(spec: Manifest) -> EmbeddedStore:
