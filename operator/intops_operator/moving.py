@@ -11,12 +11,12 @@ from intops_api import names
 from intops_api.flow import FlowSpec, Store
 from intops_core.planning import PlanError, decode_plan
 from intops_core.resources import Ref
-from intops_operator.applying import remove
+from intops_operator.applying import give_up, remove
 from intops_operator.cache import Cache
 from intops_operator.core.children.worker import POSTGRES, Worker, child_name
 from intops_operator.core.observed import POOL, ChildFact
 from intops_operator.core.placing import DATABASE, OWN, Stay, Step, next_step, pool_of
-from intops_operator.edges.cluster import Cluster
+from intops_operator.edges.cluster import Cluster, Conflict
 from intops_operator.edges.reports import ReportBook
 from intops_operator.journal import Journal
 from intops_operator.pooling import Pools
@@ -107,7 +107,18 @@ class Moving:
             and claim is not None
             and (vouched or (last is None and claim.unbound))
         ):
-            await remove(claim, self._cache, self._cluster)
+            gone = await give_up(
+                claim, self._cache, self._cluster, is_wanted=lambda: self._has_changed(flow)
+            )
+            if not gone:
+                raise Conflict(409, "Conflict", "The Flow changed while its volume was given up.")
+
+    async def _has_changed(self, flow: Ref) -> bool:
+        """Whether its spec may ask for another place by now, by the API server itself."""
+        live = await self._cluster.get("Flow", flow.namespace, flow.name)
+        seen = (self._cache.uid(flow), self._cache.generation(flow))
+        meta = (live or {}).get("metadata") or {}
+        return (meta.get("uid", ""), int(meta.get("generation") or 0)) != seen
 
     def forget(self, flow: Ref) -> None:
         """The Flow is gone."""
