@@ -233,6 +233,13 @@ def _plan(
     return plan.model_copy(update={"hash": config_hash(plan)})
 
 
+def with_store(plan: FlowPlan, store: Store) -> FlowPlan:
+    """The same plan with messages kept elsewhere: as if the Flow's spec named that store."""
+    kept = Store(embedded=store.embedded, postgres=store.postgres)
+    moved = plan.model_copy(update={"store": kept, "hash": ""})
+    return moved.model_copy(update={"hash": config_hash(moved)})
+
+
 def config_hash(plan: FlowPlan) -> str:
     """Hash over everything in a plan but the Flow's uid and generation, and the hash itself."""
     # Blobs are named by their content, so their names stand for them.

@@ -6,8 +6,8 @@ else is not touched.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from intops_api import names
@@ -166,6 +166,12 @@ async def _apply(
     except ClusterError as error:
         if error.status == 0 or error.status >= 500:
             raise
+        if kind == KEPT and present is not None:
+            # A volume that cannot grow is used as it is, so it is taken all the same.
+            taken = {"metadata": {"annotations": {names.ANNOTATION_TAKEN: "true"}}}
+            cache.take_answer(
+                kind, await cluster.patch(kind, whose.namespace, name, taken), present
+            )
         return _refused(kind, name, error)
     applied.by_kind[kind], applied.names[kind] = (intent, digest(result)), name
     cache.take_answer(kind, result, present)
@@ -237,6 +243,39 @@ async def remove(child: ChildFact, cache: Cache, cluster: Cluster) -> None:
     )
     cache.doom(child)
     journal.info("child removed", kind=child.kind, namespace=child.namespace, name=child.name)
+
+
+async def give_up(
+    claim: ChildFact, cache: Cache, cluster: Cluster, *, is_wanted: Callable[[], Awaitable[bool]]
+) -> bool:
+    """Delete a volume that is empty, unless somebody takes it while that is under way.
+
+    The claim says first that it is free. Whoever takes it writes the opposite before his worker may use it, and
+    stands where `is_wanted` looks even before that: a deletion that comes late finds another version.
+
+    Returns:
+        Whether it was deleted, or is gone.
+
+    Raises:
+        ClusterError, NotLeading: It must be tried again; Conflict where it is not as it was seen.
+    """
+    change = {
+        "metadata": {
+            "uid": claim.uid,
+            "resourceVersion": claim.version,
+            "annotations": {names.ANNOTATION_TAKEN: "false"},
+        }
+    }
+    try:
+        answer = await cluster.patch(claim.kind, claim.namespace, claim.name, change)
+    except NotFound:
+        return True
+    cache.take_answer(claim.kind, answer, claim)
+    if await is_wanted():
+        return False
+    free = replace(claim, version=answer["metadata"]["resourceVersion"])
+    await remove(free, cache, cluster)
+    return True
 
 
 async def tell_pods(

@@ -191,7 +191,7 @@ class Cache:
             self._children[kind].pop(place, None)
             fact = None
         else:
-            fact = child_fact(kind, body)
+            fact = child_fact(kind, body, before)
             self._children[kind][place] = fact
         if kind == "ConfigMap":
             self._index(place, before, fact)

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from intops_api.flow import Store
 from intops_api.kinds import FLOW_ACTION
 from intops_api.plan import FlowPlan
 from intops_core.breaking import Broken, broken_flows
 from intops_core.conformance import judge
 from intops_core.findings import REFERENCE, Finding, Ref
-from intops_core.planning import PlanError, encode_plan, plan_flow
+from intops_core.planning import PlanError, encode_plan, plan_flow, with_store
 from intops_core.resources import Resource, Resources
 from intops_operator.cache import Cache
 
@@ -53,6 +54,15 @@ class Planner:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, _plan, flow, resources)
 
+    async def with_store(self, thought: Thought, store: Store) -> Thought:
+        """The same thought about a Flow that keeps its messages in `store`, as it did until now."""
+        if thought.plan is None:
+            return thought
+        plan, loop = thought.plan, asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._pool, lambda: _encoded(replace(thought, plan=with_store(plan, store)))
+        )
+
     async def judge(self, resource: Resource, resources: Resources, *, new: bool) -> list[Finding]:
         """All findings about one resource; `new` if it is being made now."""
         loop = asyncio.get_running_loop()
@@ -75,13 +85,16 @@ class Planner:
 def _plan(flow: Resource, resources: Resources) -> Thought:
     planned = plan_flow(flow, resources)
     findings = tuple(planned.findings)
-    thought = Thought(findings, planned.plan, pattern_rules=planned.pattern_rules)
-    if planned.plan is None:
+    return _encoded(Thought(findings, planned.plan, pattern_rules=planned.pattern_rules))
+
+
+def _encoded(thought: Thought) -> Thought:
+    if thought.plan is None:
         return thought
     try:
-        return replace(thought, data=encode_plan(planned.plan))
+        return replace(thought, data=encode_plan(thought.plan), refusal="")
     except PlanError as error:
-        return replace(thought, refusal=str(error))
+        return replace(thought, data=b"", refusal=str(error))
 
 
 def told_apart(finding: Finding, cache: Cache) -> Finding:

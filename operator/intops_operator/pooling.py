@@ -15,6 +15,7 @@ from intops_operator.applying import (
     Whose,
     apply_all,
     apply_children,
+    give_up,
     remove,
     tell_pods,
     together,
@@ -99,6 +100,9 @@ class Pools:
             settings=self._settings,
             claim=claim.claim if claim is not None else None,
         )
+        if claim is not None and self._is_ending(ref, claim):
+            self._queue.add_later(ref, DEPARTING_S)
+            return
         found = await self._apply(pool, state, grows=claim is not None)
         if tuple(found) != state.problems:
             state.problems = tuple(found)
@@ -109,6 +113,11 @@ class Pools:
         self._tell_left(ref, state, {slot.flow for slot in slots})
         if found:
             raise ClusterError(409, found[0].reason.value, found[0].message)
+
+    def _is_ending(self, ref: Ref, claim: ChildFact) -> bool:
+        """Whether the volume goes and no worker has begun to use it: the next one is waited for."""
+        worker = self._cache.child("Deployment", ref.namespace, claim.name)
+        return self._cache.leaves(claim) and (worker is None or self._cache.leaves(worker))
 
     async def _apply(self, pool: Pool, state: PoolState, *, grows: bool) -> list[Problem]:
         """Apply the pool's children. A volume that cannot grow is told, and is no reason to stop its Flows."""
@@ -208,6 +217,15 @@ class Pools:
                     journal.info("store kept, it holds messages", left=count, **named)
         state.left = left
 
+    async def _is_taken(self, ref: Ref) -> bool:
+        """Whether somebody has a place in a pool, by the API server itself: the feed may be behind."""
+        chosen = f"{names.LABEL_POOL}={ref.name}"
+        async for _ in self._cluster.each(
+            "ConfigMap", ref.namespace, selector=chosen, metadata_only=True
+        ):
+            return True
+        return False
+
     async def _depart(self, ref: Ref) -> None:
         """Nobody is in the pool: its children go, its volume only when it is surely empty."""
         name = pool_child_name(ref.name)
@@ -227,8 +245,13 @@ class Pools:
             return
         last = self._cache.last_pod(ref)
         if (last is None and claim.unbound) or (last is not None and last.left == 0):
-            await remove(claim, self._cache, self._cluster)
-            self._cache.forget_pods(ref)
+            gone = await give_up(
+                claim, self._cache, self._cluster, is_wanted=lambda: self._is_taken(ref)
+            )
+            if gone:
+                self._cache.forget_pods(ref)
+            else:
+                self._queue.add_later(ref, DEPARTING_S)
             return
         journal.info(
             "volume kept, it may hold messages",

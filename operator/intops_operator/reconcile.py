@@ -30,7 +30,7 @@ from intops_operator.core.facts import FlowFacts, Problem
 from intops_operator.core.flowstatus import flow_status
 from intops_operator.core.judging import judge_flow
 from intops_operator.core.observed import POOL
-from intops_operator.core.placing import Step
+from intops_operator.core.placing import DATABASE, Step, store_unknown
 from intops_operator.deciding import Deciding
 from intops_operator.edges.cluster import Cluster, ClusterError, NotLeading
 from intops_operator.edges.reports import ReportBook
@@ -169,12 +169,17 @@ class Reconciler:
         state, step = self._flows.get(ref), self._step(ref)
         stands = state is not None and self._stands(ref, state, step)
         lacks = state is not None and self._lacks_plan(state, step, stands=stands)
-        anew = state is None or ref in self._stale or lacks
+        elsewhere = state is not None and _keeps_elsewhere(state, step)
+        anew = state is None or ref in self._stale or lacks or elsewhere
         if state is None or anew:
             state = await self._plan(ref)
             if state is None:
                 return
             step = self._step(ref)  # the live read may have brought another spec
+            if _keeps_elsewhere(state, step):
+                self._stale.add(ref)
+                self._tools.queue.add_later(ref, DEPARTING_S)
+                return
         problems: list[Problem] = [state.problem] if state.problem else []
         resource = self._tools.cache.resource(ref)
         deleting = bool(resource and (resource.meta.model_extra or {}).get("deletionTimestamp"))
@@ -182,7 +187,7 @@ class Reconciler:
         if state.plan is not None and resource is not None and step is not None and may_apply:
             if step.deed != "wait" and (anew or not stands):
                 problems += await self._bring_about(ref, state, resource, step)
-            if not problems and step.deed in {"run", "go"} and not step.place:
+            if not problems and step.deed in {"run", "go"} and not step.pool:
                 wanted, tools = state.plan.hash, self._tools
                 await tell_pods(ref, ANNOTATION_PLAN_HASH, wanted, tools.cache, tools.cluster)
         if not deleting:
@@ -211,7 +216,7 @@ class Reconciler:
         if step.deed == "close" or state.place != step.place:
             return False
         resource = self._tools.cache.resource(ref)
-        if resource is not None and not step.place:
+        if resource is not None and not step.pool:
             worker = self._tools.shaping.shaped(self._worker_of(resource, state.plan, b""))
             held = worker.shape.held
             if worker.shape != state.shape or (held and not is_sized(worker, self._tools.cache)):
@@ -248,13 +253,13 @@ class Reconciler:
             await self._moving.leave(ref, step)
         if state.place != step.place:
             state.place, state.applied = step.place, Applied()
-        if step.place:
-            problems = await self._pools.run(worker, step.place, state.applied)
+        if step.pool:
+            problems = await self._pools.run(worker, step.pool, state.applied)
         else:
             worker = tools.shaping.shaped(worker)
             problems = await apply_children(worker, state.applied, tools.cache, tools.cluster)
         if not problems:
-            if not step.place:
+            if not step.pool:
                 state.shape = worker.shape
                 await tools.shaping.tell(ref)
             # The plan is in its ConfigMap now; a thousand copies here would serve nobody. Classes are shared.
@@ -285,11 +290,22 @@ class Reconciler:
         resources = tools.cache.snapshot(ref.namespace)
         with self._stale_again(ref):
             thought = await tools.planner.plan(resource, resources)
+            thought, problem = await self._as_it_is(ref, thought)
         state.findings = tuple(told_apart(f, tools.cache) for f in thought.findings)
         state.pattern_rules = thought.pattern_rules
         state.plan, state.plan_data = thought.plan, thought.data
-        state.problem = _plan_problem(ref, thought)
+        state.problem = problem or _plan_problem(ref, thought)
         return state
+
+    async def _as_it_is(self, ref: Ref, thought: Thought) -> tuple[Thought, Problem | None]:
+        """The plan with the store that the Flow has, while it may not yet go to the one that its spec names."""
+        step, plan = self._step(ref), thought.plan
+        if step is None or plan is None or not _differs(plan, step):
+            return thought, None
+        kept = await self._moving.kept_store(ref, step.place)
+        if kept is None:
+            return thought, store_unknown()
+        return await self._tools.planner.with_store(thought, kept), None
 
     def _judge(
         self,
@@ -348,6 +364,7 @@ class Reconciler:
             tools.writer.forget(ref)
         self._standings.forget(ref)
         self._deciding.forget(ref)
+        self._moving.forget(ref)
         tools.shaping.forget(ref)
         self._stale.discard(ref)
         claim = tools.cache.child("PersistentVolumeClaim", ref.namespace, child_name(ref.name))
@@ -358,8 +375,9 @@ class Reconciler:
             tools.queue.add_later(ref, DEPARTING_S)
             return
         last = tools.cache.last_pod(ref)
-        # A claim without a volume holds nothing; else the worker that ended last has to say so.
-        if (last is None and claim.unbound) or (last is not None and last.left == 0):
+        # A claim without a volume holds nothing; else the worker that ended last has to say so, if it knew it.
+        knew = last is not None and last.embedded
+        if (last is None and claim.unbound) or (knew and last is not None and last.left == 0):
             if await tools.cluster.get("Flow", ref.namespace, ref.name) is not None:
                 return
             # Messages cannot be made again: not if anything is otherwise than it was judged from.
@@ -382,6 +400,18 @@ def _spec(resource: Resource) -> FlowSpec:
     if not isinstance(resource.spec, FlowSpec):
         raise TypeError(f"{resource.ref} is no Flow")
     return resource.spec
+
+
+def _differs(plan: FlowPlan, step: Step) -> bool:
+    """Whether a plan names another kind of store than there is at the place of a step."""
+    return (plan.store.postgres is not None) != (step.place == DATABASE)
+
+
+def _keeps_elsewhere(state: FlowState, step: Step | None) -> bool:
+    """Whether what was planned is not for the place where the Flow is to be."""
+    if step is None or state.plan is None or state.problem is not None:
+        return False
+    return step.deed in {"run", "go"} and _differs(state.plan, step)
 
 
 def _plan_problem(ref: Ref, thought: Thought) -> Problem | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,16 @@ from intops_api.report import LastWords
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until
 from support.operators import (
-    RUNNING,
     OperatorProcess,
     ReportServer,
     apply,
     await_condition,
-    bind,
     condition,
     documents,
     end,
     node,
     operator,
+    run_pod,
 )
 
 pytestmark = pytest.mark.cluster
@@ -52,23 +50,6 @@ def places(plane: ControlPlane, space: str) -> dict[str, str]:
         for one in listed
         if one.get("binaryData")
     }
-
-
-def run_pod(plane: ControlPlane, space: str, selector: str) -> str:
-    """Mark the one pod of a selector as running where the report server is; its name."""
-
-    def found() -> str | None:
-        pods = plane.kubectl.get("pods", "-n", space, "-l", selector)["items"]
-        living = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-        return str(living[0]["metadata"]["name"]) if living else None
-
-    name = until(found, f"a pod of {selector}", timeout_s=60, every_s=0.2)
-    bind(plane, space, name, NODE)
-    plane.kubectl.run(
-        "patch", "pod", name, "-n", space, "--subresource=status", "--type=merge",
-        "-p", json.dumps({"status": RUNNING}),
-    )  # fmt: skip
-    return name
 
 
 def test_flows_that_come_together_get_a_place_each_and_a_new_leader_changes_nothing(
@@ -116,7 +97,7 @@ def test_a_flow_moves_when_its_worker_has_said_twice_that_nothing_is_left(
         until(replica.leads, "the operator to lead", timeout_s=60, explain=replica.tail)
         apply(plane, itsm, "connectors.yaml", "mappings.yaml")
         kubectl.apply(node(NODE), flow(itsm, "mover", pool=None, suspend=True))
-        pod = run_pod(plane, itsm, "intops.io/flow=mover")
+        pod = run_pod(plane, itsm, "intops.io/flow=mover", NODE)
         found = kubectl.wait(
             lambda one: bool(one.get("status", {}).get("configHash")),
             "flow/mover", "-n", itsm, what="a plan",
@@ -135,7 +116,7 @@ def test_a_flow_moves_when_its_worker_has_said_twice_that_nothing_is_left(
         # Empty by its report, but something came before it ended: it runs on where it was.
         workers.say(itsm, "mover", active=active, suspended=True, store={"received": 1, "done": 1})
         _end(plane, itsm, pod, {f"{itsm}/mover": 1}, replica)
-        pod = run_pod(plane, itsm, "intops.io/flow=mover")
+        pod = run_pod(plane, itsm, "intops.io/flow=mover", NODE)
         assert places(plane, itsm) == {}
         _end(plane, itsm, pod, {f"{itsm}/mover": 0}, replica)
         until(lambda: places(plane, itsm) == {f"{CHILD}-00": "mover"}, "its place in the pool",
@@ -144,7 +125,7 @@ def test_a_flow_moves_when_its_worker_has_said_twice_that_nothing_is_left(
         service = kubectl.get("service", "intops-mover", "-n", itsm)
         assert service["spec"]["selector"]["intops.io/pool"] == "quiet"
 
-        pod = run_pod(plane, itsm, "intops.io/pool=quiet")
+        pod = run_pod(plane, itsm, "intops.io/pool=quiet", NODE)
         await_condition(plane, itsm, "Programmed", "True", "Programmed", of="flow/mover")
         kubectl.apply(flow(itsm, "mover", pool=None, suspend=True))
         until(lambda: places(plane, itsm) == {}, "its plan to be taken away", timeout_s=60,

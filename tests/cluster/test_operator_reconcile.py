@@ -25,6 +25,7 @@ from support.operators import (
     healthy,
     namespace,
     node,
+    running_pod,
 )
 
 pytestmark = pytest.mark.cluster
@@ -168,6 +169,29 @@ def test_a_changed_mapping_reaches_the_worker_without_a_restart(
     assert condition(flow, "Reconciling") == {}
     after = plane.kubectl.get("deploy", CHILD, "-n", itsm)
     assert after["metadata"]["generation"] == deployment["metadata"]["generation"]
+
+
+def test_a_flow_whose_worker_is_to_be_replaced_is_not_ready_until_the_new_one_is(
+    plane: ControlPlane, replica: OperatorProcess, workers: ReportServer, itsm: str
+) -> None:
+    """A change of its pods alone has the same plan, which the old pod still reports."""
+    before = healthy(plane, workers, itsm)
+    flow = await_condition(plane, itsm, "Ready", "True", "Healthy")
+    (changed,) = documents("flow.yaml")
+    changed["metadata"]["namespace"] = itsm
+    changed["spec"].setdefault("runtime", {})["resources"] = {"requests": {"cpu": "70m"}}
+    plane.kubectl.apply(changed)
+
+    wanted = flow["metadata"]["generation"] + 1
+    found = plane.kubectl.wait(
+        lambda one: one["status"].get("observedGeneration") == wanted,
+        f"flow/{FLOW}", "-n", itsm, what="a status of the change",
+    )  # fmt: skip
+    assert condition(found, "Ready")["reason"] == "Applying"
+    assert found["status"]["configHash"] == before["status"]["configHash"]
+    running_pod(plane, itsm, FLOW)
+    found = await_condition(plane, itsm, "Ready", "True", "Healthy")
+    assert found["status"]["observedGeneration"] == wanted
 
 
 def test_a_broken_flow_keeps_its_worker(

@@ -233,6 +233,23 @@ def running_pod(plane: ControlPlane, namespace: str, flow: str) -> str:
     return name
 
 
+def run_pod(plane: ControlPlane, space: str, selector: str, to: str) -> str:
+    """Mark the one pod of a selector as running on a node, where the report server is; its name."""
+
+    def found() -> str | None:
+        pods = plane.kubectl.get("pods", "-n", space, "-l", selector)["items"]
+        living = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+        return str(living[0]["metadata"]["name"]) if living else None
+
+    name = until(found, f"a pod of {selector}", timeout_s=60, every_s=0.2)
+    bind(plane, space, name, to)
+    plane.kubectl.run(
+        "patch", "pod", name, "-n", space, "--subresource=status", "--type=merge",
+        "-p", json.dumps({"status": RUNNING}),
+    )  # fmt: skip
+    return name
+
+
 def documents(name: str) -> list[dict[str, Any]]:
     """Manifests of one file of the example."""
     return [doc for doc in yaml.safe_load_all((EXAMPLE / name).read_text()) if doc]

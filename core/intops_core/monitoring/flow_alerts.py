@@ -71,8 +71,10 @@ FLOW_ALERTS: Final = AlertGroup(
                 "`Silent`: nothing comes, although something should. See [IntopsWebhooksLost](#intopswebhookslost).",
                 "`StoreFull`, `StoreFailed`: see [IntopsStoreNearlyFull](#intopsstorenearlyfull).",
                 (
-                    "`MoveHeld`, `Moving`, `PoolFull`: `spec.runtime.pool` names another pool than the Flow runs in. "
-                    "Do what the message says, or write the former pool back; see [pools.md](pools.md)."
+                    "`MoveHeld`, `Moving`, `PoolFull`: `spec.runtime.pool` names another pool than the Flow runs in, "
+                    "or `spec.runtime.store` another kind of store than its messages are in. Do what the message "
+                    "says, or write back what was there; see [pools.md](pools.md) and "
+                    "[durability.md](durability.md#another-kind-of-store)."
                 ),
                 (
                     "`InvalidSpec`, `PatternViolation`, `RefNotFound`, `RefInvalid`, `PlanRejected`: somebody "

@@ -5,6 +5,7 @@ the Flow says.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
@@ -14,6 +15,7 @@ from intops_api.report import KEEP_ENDED_S
 from intops_core.error_classes import class_overrides, effective_policies
 from intops_core.facts import FlowFacts
 from intops_core.findings import Breach, Severity
+from intops_core.pausing import attempts_last_s
 
 _MIB: Final = 1024.0**2
 _UNITS: Final = {"Mi": _MIB, "Gi": 1024 * _MIB, "Ti": 1024**2 * _MIB}
@@ -40,40 +42,69 @@ def _given_up(facts: FlowFacts, outage: str) -> Iterator[Breach]:
         for system in facts.of_role("out")
         if system.class_spec is not None
     ]
-    given_up: dict[str, list[str]] = {}
+    given_up: dict[_End, list[str]] = {}
     for below in layers or [{}]:
         policies = effective_policies(below, facts.spec.errors)
         for name in (*_MEET_OUTAGES, "expired"):
-            why = _gives_up(name, policies[name], outage)
-            if why and name not in given_up.setdefault(why, []):
-                given_up[why].append(name)
+            end = _gives_up(name, policies[name], outage)
+            if end is not None and name not in given_up.setdefault(end, []):
+                given_up[end].append(name)
     # An outage that only the Pattern names is no promise of this Flow, so a contradiction is a doubt.
     written = facts.written.runtime.store.max_outage is not None
     at_most: Severity = "deny" if written else "warn"
-    for why, names in given_up.items():
+    for end, names in given_up.items():
         places = " and ".join(f"spec.errors.{name}" for name in names)
         after = "" if names == ["expired"] else f"after {' and '.join(names)} "
         yield Breach(
             "spec.runtime.store.maxOutage" if written else f"spec.errors.{names[0]}",
-            f"Outages of up to {outage} are to be outlasted (spec.runtime.store.maxOutage), but {after}{why}. "
-            f"Let {places} wait longer, or write a shorter maxOutage.",
+            f"Outages of up to {outage} are to be outlasted (spec.runtime.store.maxOutage), but {after}{end.words}. "
+            f"Let {places} {end.remedy}, or write a shorter maxOutage.",
             at_most=at_most,
         )
 
 
-def _gives_up(name: str, policy: ErrorPolicy, outage: str) -> str:
-    """What a policy does to messages of an outage before it is over; empty if it waits."""
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What happens to messages of an outage before it is over, and what their policy should do instead."""
+
+    words: str
+    remedy: str = "wait longer"
+
+
+def _gives_up(name: str, policy: ErrorPolicy, outage: str) -> _End | None:
+    """How a policy ends before an outage is over; None if it waits."""
     too_young = policy.max_age is not None and duration_s(policy.max_age) < duration_s(outage)
     if name == "expired":
         ends = {"drop": "are dropped", "review": "go to a person"}.get(policy.strategy or "")
         if ends is None or not too_young:
-            return ""
-        return f"messages that waited {policy.max_age} {ends}"
+            return None
+        return _End(f"messages that waited {policy.max_age} {ends}")
     if policy.strategy == "review":
-        return "a message goes to a person at once"
+        return _End("a message goes to a person at once")
     if too_young:
-        return f"a message goes to a person once it is {policy.max_age} old"
-    return ""
+        return _End(f"a message goes to a person once it is {policy.max_age} old")
+    attempts = policy.max_attempts
+    if attempts is not None and attempts_last_s(attempts) < duration_s(outage):
+        times = "once" if attempts == 1 else f"{attempts} times"
+        after = _span(attempts_last_s(attempts))
+        return _End(
+            f"a message goes to a person when it was tried {times} (maxAttempts), which may be {after}",
+            "try more often or without maxAttempts",
+        )
+    return None
+
+
+def _span(seconds: float) -> str:
+    """A time after the first attempt, in words.
+
+    >>> [_span(s) for s in (0.0, 90.0, 20707.5)]
+    ['within seconds', 'after 2 minutes', 'after 6 hours']
+    """
+    if seconds < 60:
+        return "within seconds"
+    if seconds < 7200:
+        return f"after {ceil(seconds / 60)} minutes"
+    return f"after {seconds / 3600:.0f} hours"
 
 
 def _no_room(facts: FlowFacts, outage: str) -> Iterator[Breach]:

@@ -3,6 +3,7 @@
 `observed` keeps it in the cache; `sizing` and `rollout` go on from it after a change of leader.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,10 +30,21 @@ class Deployed:
     """As it was noted last; None if the backlog never changed it."""
     roll: Roll | None
     """As it was noted last; None on one that an older operator made."""
+    embedded: bool = False
+    """Whether its pods keep messages in a volume."""
+    template: str = ""
+    """Hash of what its pods are made from."""
+    current: bool = True
+    """Whether a pod of the present template is there; as it was before, until the change of anything else is seen."""
 
 
-def deployed(body: Mapping[str, Any]) -> Deployed:
-    """The facts of one Deployment. What somebody wrote over our notes counts as not noted."""
+def deployed(body: Mapping[str, Any], before: Deployed | None = None) -> Deployed:
+    """The facts of one Deployment. What somebody wrote over our notes counts as not noted.
+
+    Args:
+        body: The Deployment.
+        before: What was known of it.
+    """
     spec, status = body.get("spec") or {}, body.get("status") or {}
     notes = body["metadata"].get("annotations") or {}
     containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or []
@@ -41,6 +53,12 @@ def deployed(body: Mapping[str, Any]) -> Deployed:
         body["metadata"].get("generation") or 0
     )
     counts = [int(status.get(key) or 0) for key in ("replicas", "updatedReplicas", "readyReplicas")]
+    template = _template(spec)
+    if seen:
+        current = counts[1] > 0 or replicas == 0
+    else:
+        # Notes and sizes raise the generation too, and change no pod.
+        current = before is not None and before.current and before.template == template
     return Deployed(
         replicas=replicas,
         ready=counts[2],
@@ -48,7 +66,15 @@ def deployed(body: Mapping[str, Any]) -> Deployed:
         image=next((c.get("image", "") for c in containers if c.get("name") == "worker"), ""),
         size=_size(_noted(notes.get(names.ANNOTATION_SCALE))),
         roll=_roll(_noted(notes.get(names.ANNOTATION_ROLLOUT))),
+        embedded=(spec.get("strategy") or {}).get("type") == "Recreate",
+        template=template,
+        current=current,
     )
+
+
+def _template(spec: Mapping[str, Any]) -> str:
+    text = json.dumps(spec.get("template"), sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def size_note(size: Size) -> dict[str, str]:

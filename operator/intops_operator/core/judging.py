@@ -31,7 +31,7 @@ from intops_operator.core.delivering import (
     unenriched,
 )
 from intops_operator.core.facts import Counts, FlowFacts, count, instant
-from intops_operator.core.observed import PodFact
+from intops_operator.core.observed import ChildFact, PodFact
 from intops_operator.core.storing import store_filling, store_trouble
 from intops_operator.core.verdict import Verdict, in_order, stamp
 
@@ -204,8 +204,10 @@ def _no_worker(facts: FlowFacts, counts: Counts | None) -> Verdict | None:
     pod = next((p for p in live if p.trouble and not p.ready), None)
     trouble = pod.trouble if pod else None
     quota = False
-    if trouble is None and not any(p.phase == "Running" for p in live) and facts.deployment:
-        trouble, quota = facts.deployment.trouble, facts.deployment.quota
+    found = facts.deployment
+    runs = any(p.phase == "Running" for p in live)
+    if trouble is None and found is not None and not (runs and _is_current(found)):
+        trouble, quota = found.trouble, found.quota
     if trouble is None:
         return None
     which = f'Worker pod "{pod.name}"' if pod else "The worker"
@@ -246,6 +248,15 @@ def _running(facts: FlowFacts) -> Verdict:
             "whether it runs the wanted plan is not known."
         )
         return Verdict(kind, "Unknown", Reason.PENDING, text)
+    if facts.deployment is not None and not _is_current(facts.deployment):
+        text = (
+            f"Workers are replaced; none of the new ones runs yet. Plan {wanted} comes with them."
+        )
+        return Verdict(kind, "False", Reason.APPLYING, text)
+    if facts.fresh and not any(pod.ready for pod in live):
+        # What it said before its container began anew is still fresh; of one that is silent more is told elsewhere.
+        text = f"A worker is being started with plan {wanted}; none is ready for senders yet."
+        return Verdict(kind, "False", Reason.APPLYING, text)
     lagging = [pod for pod in live if _active(facts, pod) != wanted]
     if lagging:
         left = f"{len(live) - len(lagging)} of {len(live)} workers run plan {wanted}."
@@ -258,6 +269,10 @@ def _running(facts: FlowFacts) -> Verdict:
         Reason.STORE_FILLING if filling else Reason.PROGRAMMED,
         say.tell(f"{number} plan {wanted}.", action=filling),
     )
+
+
+def _is_current(deployment: ChildFact) -> bool:
+    return deployment.deployed is None or deployment.deployed.current
 
 
 def _runs_long(pod: PodFact, facts: FlowFacts) -> bool:

@@ -49,6 +49,8 @@ class PodFact:
     """Unfinished messages in its store, said at its orderly end; None while it runs or if it could not."""
     pool: str = ""
     """Pool that it works for; empty if it works for one Flow."""
+    embedded: bool = False
+    """Whether it keeps messages in a volume, of which it alone can say what is in it."""
 
     @property
     def crew(self) -> Ref:
@@ -99,6 +101,8 @@ class ChildFact:
     """Of a ConfigMap in a pool: what its Flow needs of the pool's worker."""
     claim: EmbeddedStore | None = None
     """Of a PersistentVolumeClaim: the size and class that it asks for."""
+    store: str = ""
+    """Of a ConfigMap: the kind of store that its plan names; empty where an older operator wrote it."""
     version: str = field(default="", compare=False)
     """Of a PersistentVolumeClaim: its resourceVersion, so that only what was seen is deleted."""
 
@@ -152,7 +156,12 @@ def pod_fact(body: Manifest) -> PodFact:
         actions_hash=(meta.get("annotations") or {}).get(names.ANNOTATION_ACTIONS),
         left=_left(ended.get("message"), f"{meta['namespace']}/{flow}" if flow else None),
         pool="" if flow else pool,
+        embedded=_mounts_claim(body.get("spec") or {}),
     )
+
+
+def _mounts_claim(spec: Manifest) -> bool:
+    return any(volume.get("persistentVolumeClaim") for volume in spec.get("volumes") or ())
 
 
 def _left(words: str | None, flow: str | None) -> int | None:
@@ -179,8 +188,8 @@ def _brief(reason: str, message: str | None) -> str:
     return text if len(text) <= 400 else text[:397] + "..."
 
 
-def child_fact(kind: str, body: Manifest) -> ChildFact:
-    """The facts of one child."""
+def child_fact(kind: str, body: Manifest, before: ChildFact | None = None) -> ChildFact:
+    """The facts of one child; `before` is what was known of it."""
     meta = body["metadata"]
     owners = [o for o in meta.get("ownerReferences") or [] if o.get("controller")]
     trouble, quota = _deployment_trouble(body) if kind == "Deployment" else (None, False)
@@ -201,13 +210,19 @@ def child_fact(kind: str, body: Manifest) -> ChildFact:
         pool=labels.get(names.LABEL_POOL, ""),
         needs=annotations.get(names.ANNOTATION_NEEDS),
         claim=_claim(body.get("spec") or {}) if kind == "PersistentVolumeClaim" else None,
-        deployed=deployed(body) if kind == "Deployment" else None,
+        store=labels.get(names.LABEL_STORE, ""),
+        deployed=_deployed(body, before) if kind == "Deployment" else None,
         scale_note=annotations.get(names.ANNOTATION_SCALE),
         unbound=kind == "PersistentVolumeClaim"
         and (body.get("status") or {}).get("phase") == "Pending"
         and not (body.get("spec") or {}).get("volumeName"),
         version=meta.get("resourceVersion", "") if kind == "PersistentVolumeClaim" else "",
     )
+
+
+def _deployed(body: Manifest, before: ChildFact | None) -> Deployed:
+    same = before is not None and before.uid == body["metadata"].get("uid", "")
+    return deployed(body, before.deployed if before is not None and same else None)
 
 
 def _claim(spec: Manifest) -> EmbeddedStore:

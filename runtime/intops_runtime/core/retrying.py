@@ -10,6 +10,7 @@ from typing import Final
 from intops_api.common import duration_s
 from intops_api.flow import ErrorPolicy
 from intops_core.error_classes import BY_NAME
+from intops_core.pausing import INLINE_ATTEMPTS, longest_pause_s
 from intops_runtime.core.classifying import Failure
 
 
@@ -46,10 +47,6 @@ class ToDrop:
 
 Step = Retry | Hold | ToReview | ToDrop
 
-# Domain reference, section 3.1, class 1: three attempts soon, then ever more slowly until maxAge.
-_INLINE_ATTEMPTS: Final = 3
-_QUEUED_BASE_S: Final = 30.0
-_QUEUED_CAP_S: Final = 900.0
 _FIRST_WITHIN_S: Final = 0.1
 
 
@@ -127,13 +124,11 @@ def _again(
         return ToReview("attemptsExhausted")
     if may_retry_soon and tries == 1:
         return Retry(_FIRST_WITHIN_S * jitter, failure.error_class)  # most are gone at once
-    if may_retry_soon and tries <= _INLINE_ATTEMPTS:
+    if may_retry_soon and tries <= INLINE_ATTEMPTS:
         soon = min(_seconds(policy.cap, 30.0), _seconds(policy.base, 0.5) * 2**tries)
         return Retry(jitter * soon, failure.error_class)
-    later = max(tries - _INLINE_ATTEMPTS - 1, 0)
-    queued = min(_QUEUED_CAP_S, _QUEUED_BASE_S * 2 ** min(later, 10))
     # Never at once: a message that is sent to the back must not come first again.
-    return Retry(max(jitter, 0.1) * queued, failure.error_class)
+    return Retry(max(jitter, 0.1) * longest_pause_s(tries), failure.error_class)
 
 
 def _seconds(given: str | None, otherwise: float) -> float:

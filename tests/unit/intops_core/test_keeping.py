@@ -37,6 +37,11 @@ def places(findings: list[Finding]) -> list[tuple[str, str, str]]:
         pytest.param({"maxOutage": "1h"}, {"timeout": {"strategy": "review"}}, "at once", id="a person at once"),
         pytest.param({"maxOutage": "1h"}, {"expired": {"strategy": "drop", "maxAge": "59m"}}, "drop", id="dropped"),
         pytest.param({"maxOutage": "1h"}, {"expired": {"strategy": "review", "maxAge": "1h"}}, None, id="old enough"),
+        pytest.param({"maxOutage": "1h"}, {"timeout": {"maxAttempts": 1}}, "tried once (maxAttempts), which may be "
+                     "within seconds. Let spec.errors.timeout try more often", id="one attempt"),
+        pytest.param({"maxOutage": "8h"}, {"timeout": {"maxAttempts": 100}}, "100 times (maxAttempts), which "
+                     "may be after 6 hours", id="attempts that are over sooner"),
+        pytest.param({"maxOutage": "8h"}, {"timeout": {"maxAttempts": 200}}, None, id="attempts enough"),
     ],
 )  # fmt: skip
 def test_no_policy_gives_up_before_the_longest_outage_is_over(

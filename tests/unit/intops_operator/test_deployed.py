@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,7 +55,8 @@ def test_what_was_noted_about_a_size_is_read_back(size: Size) -> None:
 def test_a_size_that_no_backlog_changed_is_not_noted() -> None:
     """The Flow's own number says it."""
     assert size_note(Size(2)) == {}
-    assert deployed(body()) == Deployed(2, 2, True, "worker:1", None, None)
+    found = deployed(body())
+    assert found == Deployed(2, 2, True, "worker:1", None, None, template=found.template)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +88,31 @@ def test_a_deployment_is_settled_only_when_every_pod_is_ready_and_of_its_templat
     assert deployed(body()).settled
     assert not deployed(body(**status)).settled
     assert not deployed(body(replicas=3)).settled
+
+
+def made_of(image: str, *, notes: dict[str, str] | None = None, **status: int) -> dict[str, Any]:
+    """A Deployment of this image."""
+    found = body(notes=notes, **status)
+    found["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    return found
+
+
+def test_a_new_template_counts_from_the_moment_in_which_it_is_written() -> None:
+    """Long before its controller has seen it and the old pods go."""
+    old = deployed(made_of("worker:1"))
+    assert old.current
+
+    written = deployed(made_of("worker:2", observedGeneration=3), old)
+    assert not written.current
+    assert not deployed(made_of("worker:2", updatedReplicas=0), written).current
+    assert deployed(made_of("worker:2", updatedReplicas=1), written).current
+
+
+def test_a_note_that_changes_no_pod_leaves_a_deployment_as_current_as_it_was() -> None:
+    """It raises the generation too, and a Flow that is well would go to and fro with every note."""
+    old = deployed(made_of("worker:1"))
+    noted = made_of("worker:1", notes=size_note(Size(3, NOW)), observedGeneration=3)
+
+    assert deployed(noted, old).current
+    assert not deployed(noted).current
+    assert not deployed(noted, replace(old, current=False)).current

@@ -14,13 +14,14 @@ import pytest
 from intops_api.conditions import FLOW_CONDITIONS, ConditionType, Reason
 from intops_api.flow import RuleException
 from intops_api.reasons import SAYS
+from intops_api.report import PlanReport, ReportFlow, StoreReport
 from intops_core.error_classes import ERROR_CLASSES
 from intops_core.findings import Finding, Ref
 from intops_operator.core.delivering import WORDS
 from intops_operator.core.facts import FlowFacts, Problem
 from intops_operator.core.judging import judge_flow
 from intops_operator.core.observed import ChildFact
-from intops_operator.core.placing import OWN, Stay, next_step
+from intops_operator.core.placing import DATABASE, OWN, Stay, next_step
 from support.operator_facts import NOW, POD, healthy_facts, with_spec
 
 FLOW = Ref("Flow", "itsm", "alerts-to-helpdesk")
@@ -73,6 +74,12 @@ def drift(severity: str = "critical") -> FlowFacts:
 def problem(reason: Reason, words: str) -> FlowFacts:
     """Children that could not be applied."""
     return replace(healthy_facts(), problems=(Problem(reason, words),))
+
+
+def waiting_in_volume() -> PlanReport:
+    """A suspended worker in whose volume two messages wait."""
+    store = StoreReport(received=2, held=2)
+    return PlanReport(flow=ReportFlow(namespace="itsm", name="alerts"), suspended=True, store=store)
 
 
 def moving(stay: Stay) -> FlowFacts:
@@ -140,6 +147,10 @@ FAULTS = {
     ),
     "a Flow that goes to a pool": Case(
         moving(Stay("quiet", OWN, suspended=True)), "Programmed", "Moving", "asked what is left",
+    ),
+    "a Flow that should go to PostgreSQL and holds messages": Case(
+        moving(Stay(DATABASE, OWN, suspended=True, reports=(waiting_in_volume(),))), "Programmed", "MoveHeld",
+        "2 messages in its store would stay behind",
     ),
     "a disk that cannot be written": Case(
         healthy_facts(store={"failed": "The disk is gone"}), "Programmed", "StoreFailed",

@@ -12,6 +12,7 @@ from intops_api.conditions import FLOW_CONDITIONS, READY_REASONS_FALSE, Conditio
 from intops_api.flow import RuleException
 from intops_api.report import NOT_IN_RANGES
 from intops_core.findings import Finding, Ref
+from intops_operator.core.deployed import Deployed
 from intops_operator.core.facts import FlowFacts, Heard, Problem
 from intops_operator.core.flowstatus import MAX_SHADOWS, flow_status
 from intops_operator.core.judging import Judged, judge_flow
@@ -53,6 +54,11 @@ def without_plan(*findings: Finding) -> FlowFacts:
 def worker_of(**more: Any) -> ChildFact:
     """The Deployment."""
     return ChildFact("Deployment", "itsm", "intops-x", "d", "x", "f", "0", **more)
+
+
+def replacing() -> ChildFact:
+    """The Deployment between the change of its template and the first new pod."""
+    return worker_of(deployed=Deployed(1, 1, False, "worker:2", None, None, current=False))
 
 
 def test_a_flow_whose_worker_runs_the_plan_is_healthy() -> None:
@@ -119,6 +125,27 @@ def test_every_flow_shows_every_condition_with_ready_first() -> None:
             "Programmed",
             "WorkerUnavailable",
             id="no image",
+        ),
+        pytest.param(
+            replace(healthy_facts(), pods=(replace(POD, ready=False),)),
+            "Programmed",
+            "Applying",
+            id="its container began anew, and what the former one said is still fresh",
+        ),
+        pytest.param(
+            replace(healthy_facts(), deployment=replacing()),
+            "Programmed",
+            "Applying",
+            id="its pods are about to be replaced, and the old one still runs the plan",
+        ),
+        pytest.param(
+            replace(
+                healthy_facts(),
+                deployment=replace(replacing(), trouble="FailedCreate: no", quota=True),
+            ),
+            "Programmed",
+            "QuotaExceeded",
+            id="no room for the pod that should replace the old one",
         ),
         pytest.param(healthy_facts(active="old"), "Programmed", "Applying", id="an older plan"),
         pytest.param(
@@ -384,6 +411,42 @@ def test_a_suspended_flow_is_not_ready_and_says_how_to_resume() -> None:
     assert "spec.suspend" in judge_flow(facts).ready.message
     broken = replace(facts, pods=(), deployment=worker_of(trouble="FailedCreate"))
     assert judge_flow(broken).ready.reason == "WorkerUnavailable"
+
+
+def test_a_roll_out_takes_ready_away_once_and_gives_it_back_once() -> None:
+    """From the moment in which it is written until a new pod is ready and runs the plan; nothing in between."""
+    facts, new = healthy_facts(), replace(POD, name="new", uid="pod-2")
+    going, coming = (
+        replace(POD, leaving=True, ready=False),
+        replace(new, phase="Pending", ready=False),
+    )
+    said = (*facts.heard, replace(facts.heard[0], pod_uid="pod-2"))
+    seen = worker_of(deployed=Deployed(1, 1, False, "worker:2", None, None))
+    story = [
+        replace(facts, deployment=seen),
+        replace(facts, deployment=replacing()),
+        replace(facts, deployment=replacing(), pods=(going,)),
+        replace(facts, deployment=replacing(), pods=()),
+        replace(facts, deployment=seen, pods=(POD, coming)),
+        replace(facts, deployment=seen, pods=(coming,)),
+        replace(facts, deployment=seen, pods=(replace(new, ready=False),)),
+        replace(facts, deployment=seen, pods=(replace(new, ready=False),), heard=said),
+        replace(facts, deployment=seen, pods=(new,)),
+        replace(facts, deployment=seen, pods=(new,), heard=said),
+    ]
+
+    told = [judge_flow(each).ready.status for each in story]
+
+    assert told == ["True", *["False"] * 8, "True"]
+
+
+def test_of_a_worker_that_is_neither_ready_nor_heard_its_silence_is_told() -> None:
+    """As of one whose node is lost: that it starts would be wrong."""
+    facts = replace(
+        healthy_facts(), pods=(replace(POD, ready=False),), now=NOW + timedelta(seconds=31)
+    )
+
+    assert judge_flow(facts).ready.reason == "NoReport"
 
 
 def test_a_silent_worker_makes_everything_about_messages_unknown() -> None:

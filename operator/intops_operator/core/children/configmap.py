@@ -8,7 +8,14 @@ import base64
 
 from intops_api import names
 from intops_operator.core.children.pool import needs_of, needs_text
-from intops_operator.core.children.worker import Manifest, Worker, metadata, slot_name
+from intops_operator.core.children.worker import (
+    EMBEDDED,
+    POSTGRES,
+    Manifest,
+    Worker,
+    metadata,
+    slot_name,
+)
 
 
 def plan_config_map(worker: Worker, *, closed: bool = False) -> Manifest:
@@ -26,6 +33,7 @@ def plan_config_map(worker: Worker, *, closed: bool = False) -> Manifest:
     manifest: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
     if not closed:
         meta["annotations"][names.ANNOTATION_PLAN_HASH] = worker.plan.hash
+        meta["labels"][names.LABEL_STORE] = EMBEDDED if worker.is_embedded else POSTGRES
         plan = base64.b64encode(worker.plan_data).decode()
         manifest["binaryData"] = {names.PLAN_KEY: plan}
     return manifest

@@ -5,17 +5,18 @@ hold messages that were acknowledged and not delivered.
 """
 
 from intops_api import names
-from intops_operator.core.children.worker import Crew, Manifest, metadata
+from intops_operator.core.children.worker import EMBEDDED, Crew, Manifest, metadata
 
 
 def store_claim(crew: Crew) -> Manifest:
     """The manifest. No owner reference: deleting a Flow must not delete messages."""
     store = crew.volume
     meta = metadata(crew, owned=False)
-    meta["labels"][names.LABEL_STORE] = "embedded"
+    meta["labels"][names.LABEL_STORE] = EMBEDDED
+    # Whoever takes the volume over changes it, so that nobody deletes what was another's or nobody's when he looked.
+    meta["annotations"] = {names.ANNOTATION_TAKEN: "true"}
     if crew.owner is not None:
-        # Whoever takes the volume over writes it, so that nobody deletes what was another's when he looked.
-        meta["annotations"] = {names.ANNOTATION_FLOW_UID: crew.owner["uid"]}
+        meta["annotations"][names.ANNOTATION_FLOW_UID] = crew.owner["uid"]
     spec: Manifest = {
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": store.size}},

@@ -24,6 +24,8 @@ USER_ID: Final = 65532  # the image's own user; no user of a node has this id
 LONGEST_FLOW_NAME: Final = 63 - len("intops-")  # a Service's name is one DNS label, RFC 1035
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 POSTGRES_PORT: Final = 5432
+EMBEDDED: Final = "embedded"
+POSTGRES: Final = "postgres"
 COMMON_LABELS: Final = {
     names.LABEL_MANAGED_BY: names.MANAGED_BY,
     names.LABEL_COMPONENT: "worker",
