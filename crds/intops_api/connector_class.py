@@ -2,8 +2,9 @@
 
 Expressions see these names: `payload`, `object`, `headers` (capture); `record` (the mapped native object; in the
 operation `lookup` the canonical record), `key` (correlation key), `link` (nativeId, displayId, version), `config`,
-`text` (requests); `request` and `response` (`status`, `headers` in lower case, `body`) after the answer; `response`,
-`config`, `endpoint`, `now` in `capture.poll.body`. Secrets are never visible.
+`text` (requests); `request` and `response` (`status`, `headers` in lower case, `body`) after the answer, and with
+them `field`, a dotted path, in `readBack.others`; `response`, `config`, `endpoint`, `now` in `capture.poll.body`.
+Secrets are never visible.
 """
 
 from typing import Any, Literal
@@ -219,6 +220,9 @@ class ReadBack(ApiModel):
     """Operation that reads the record."""
     compare: dict[str, Expression] = Field(default_factory=dict, max_length=64)
     """Field of `record` → CEL over `response` of the read; both must be equal where the field was sent."""
+    others: Expression | None = None
+    """CEL over `response` and `field` for what the read shows of any other field that was sent: where an object is
+    open, a field that the system does not know is seen to be missing."""
 
 
 class Idempotency(ApiModel):

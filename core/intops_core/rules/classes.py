@@ -206,6 +206,9 @@ class _Expressions:
         if operation.read_back is not None:
             for compared, source in operation.read_back.compare.items():
                 yield from self.one(source, f"{path}.readBack.compare.{compared}", answers)
+            sent: Variables = {**answers[1], "field": "string"}
+            others = operation.read_back.others
+            yield from self.one(others, f"{path}.readBack.others", (f"{answers[0]}/sent", sent))
         if operation.paginate is not None:
             yield from self.one(operation.paginate.next, f"{path}.paginate.next", answers)
 

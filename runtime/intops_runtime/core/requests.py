@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from intops_api.common import duration_s
 from intops_api.connector_class import ConnectorClassSpec, Operation
 from intops_core.expressions import EvaluationError, Program, activation, compile_expression
+from intops_core.records import leaves
 
 REQUEST_NAMES = frozenset({"record", "key", "link", "config", "text"})
 RESPONSE_NAMES = REQUEST_NAMES | {"request", "response", "item"}
@@ -156,9 +157,13 @@ class CompiledOperation:
         }
         compare = spec.read_back.compare if spec.read_back else {}
         self._compare = _table(compare, RESPONSE_NAMES)
+        others = spec.read_back.others if spec.read_back else None
+        self._others = _compile(others, RESPONSE_NAMES | {"field"})
         asks = (*self._params.values(), *self._query.values(), *self._headers.values(), self._body)
         self._request_names = _named(asks, REQUEST_NAMES)
-        reads = (self._success, self._items, *self._found.values(), *self._compare.values())
+        reads = (
+            self._success, self._items, *self._found.values(), *self._compare.values(), self._others,
+        )  # fmt: skip
         self._response_names = _named(reads, RESPONSE_NAMES)
 
     def request(
@@ -270,14 +275,24 @@ class CompiledOperation:
         self, facts: Facts, request: HttpRequest, response: HttpResponse
     ) -> list[Difference]:
         """Fields that `record` sent and that `response`, a read of the record, shows otherwise."""
-        scope = activation(self._scope(facts, request, response))
+        names = self._scope(facts, request, response)
+        scope = activation(names)
+        pairs = [
+            (name, _at(facts.record, name), program, scope)
+            for name, program in self._compare.items()
+        ]
+        if self._others is not None:
+            pairs += [
+                (name, wrote, self._others, activation({**names, "field": name}))
+                for name, wrote in leaves(facts.record)
+                if name not in self._compare
+            ]
         result = []
-        for name, program in self._compare.items():
-            wrote = _at(facts.record, name)
+        for name, wrote, program, known in pairs:
             if wrote is None:
                 continue
             try:
-                reads = program.evaluate(scope)
+                reads = program.evaluate(known)
             except EvaluationError:
                 reads = None
             if _text(wrote) != _text(reads):

@@ -216,3 +216,20 @@ def test_a_field_that_the_system_did_not_keep_is_named_with_both_values() -> Non
         Difference("CustomFields.Node", "db01", "db02")
     ]
     assert differs(record, {}) == [Difference("CustomFields.Node", "db01", None)]
+
+
+def test_a_class_may_compare_whatever_was_sent() -> None:
+    """A field that no list names is asked for by its path; one that the list names keeps its own comparison."""
+    asked = operation(
+        {"path": "/t"},
+        readBack={
+            "compare": {"notes": "record.notes"},
+            "others": "response.body[field].value",
+        },
+    )
+    record = {"notes": "cannot be read", "u_site": "north", "u_kept": True, "u_empty": None}
+    reads = answer({"u_kept": {"value": "true"}})
+
+    assert asked.differences(Facts({}, record), made({"path": "/t"}), reads) == [
+        Difference("u_site", "north", None)
+    ]
