@@ -243,6 +243,17 @@ class Concurrency(ApiModel):
     """Operation whose `result.version` gives the current edition."""
 
 
+class Unless(ApiModel):
+    """When a write is left out: people may have done it already, in words of their own, which must stay."""
+
+    operation: str = Field(
+        default="get", min_length=1, max_length=63, json_schema_extra={"x-intops-implied": True}
+    )
+    """Operation that reads the record before the write; get if absent."""
+    when: Expression
+    """CEL over `response` of that read that is true where nothing is left to do."""
+
+
 class Paginate(ApiModel):
     """How a long answer goes on. The next page must stay on the endpoint's origin."""
 
@@ -273,6 +284,8 @@ class Operation(ApiModel):
     """How a repeated request is recognised."""
     concurrency: Concurrency | None = None
     """How a write on an old edition is refused."""
+    unless: Unless | None = None
+    """For update and transition: when the record already is where the write would bring it."""
     paginate: Paginate | None = None
     """How a long answer goes on."""
     timeout: Duration = "20s"

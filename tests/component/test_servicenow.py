@@ -113,7 +113,8 @@ async def test_an_alert_becomes_an_incident_with_its_key_group_and_time(bench: S
     assert row["assignment_group"] == GROUPS["Payments L2"]
     assert row["opened_at"] == "2090-01-01 00:00:00"
     assert row["sys_created_by"] == "intops"
-    assert [line.split()[0] for line in bench.snow.requests][-2:] == ["POST", "GET"]
+    # The probe before any message, the write, the read-back.
+    assert [line.split()[0] for line in bench.snow.requests] == ["GET", "POST", "GET"]
 
 
 async def test_a_repeat_makes_no_second_incident(bench: SnowBench) -> None:
@@ -344,6 +345,41 @@ async def test_what_a_person_changed_is_left_alone(bench: SnowBench) -> None:
     assert row["state"] == "6"
     assert row["short_description"] == "db01: controller is broken"
     assert row["assignment_group"] == GROUPS["Network"]
+
+
+@pytest.mark.parametrize("state", ["6", "7", "8"])
+async def test_what_a_person_ended_keeps_their_words(bench: SnowBench, state: str) -> None:
+    """Resolved, closed or cancelled by hand before the alert recovered: code and notes stay as they wrote them."""
+    await bench.deliver(alert(FIRING))
+    theirs = {"close_code": "Solution provided", "close_notes": "Replaced the controller."}
+    before = dict(bench.snow.edit(only(bench)["sys_id"], state=state, **theirs))
+    await bench.deliver(alert(RESOLVED))
+
+    assert only(bench) == before
+    message = await told(bench)
+    assert (message["state"], message["reason"]) == ("done", "agreed")
+
+
+async def test_an_incident_that_lost_our_key_is_not_touched(bench: SnowBench) -> None:
+    """Somebody has taken it for something else."""
+    await bench.deliver(alert(FIRING))
+    before = dict(bench.snow.edit(only(bench)["sys_id"], correlation_id="theirs"))
+    await bench.deliver(alert(RESOLVED))
+
+    assert only(bench) == before
+    message = await told(bench)
+    assert (message["state"], message["errorClass"]) == ("review", "conflict")
+
+
+async def test_a_lost_answer_to_a_change_is_read_and_not_repeated(bench: SnowBench) -> None:
+    """The incident is resolved, nobody says so: it reads as written."""
+    await bench.deliver(alert(FIRING))
+    bench.snow.faults.change({"hang_after_next": 1, "scope": "writes"})
+    await bench.deliver(alert(RESOLVED))
+
+    assert only(bench)["state"] == "6"
+    assert only(bench)["sys_mod_count"] == "1"
+    assert (await told(bench))["reason"] == "found"
 
 
 async def test_an_incident_that_is_gone_is_for_a_person(bench: SnowBench) -> None:

@@ -157,12 +157,14 @@ class CompiledOperation:
         }
         compare = spec.read_back.compare if spec.read_back else {}
         self._compare = _table(compare, RESPONSE_NAMES)
+        self._unless = _compile(spec.unless.when if spec.unless else None, RESPONSE_NAMES)
         others = spec.read_back.others if spec.read_back else None
         self._others = _compile(others, RESPONSE_NAMES | {"field"})
         asks = (*self._params.values(), *self._query.values(), *self._headers.values(), self._body)
         self._request_names = _named(asks, REQUEST_NAMES)
         reads = (
             self._success, self._items, *self._found.values(), *self._compare.values(), self._others,
+            self._unless,
         )  # fmt: skip
         self._response_names = _named(reads, RESPONSE_NAMES)
 
@@ -224,6 +226,15 @@ class CompiledOperation:
         """Whether the system did what was asked; an expression that fails says no."""
         try:
             return self._success.evaluate(activation(self._scope(facts, request, response))) is True
+        except EvaluationError:
+            return False
+
+    def is_needless(self, facts: Facts, request: HttpRequest, response: HttpResponse) -> bool:
+        """Whether `response`, a read of the record, shows that nothing is left to write."""
+        if self._unless is None:
+            return False
+        try:
+            return self._unless.evaluate(activation(self._scope(facts, request, response))) is True
         except EvaluationError:
             return False
 
