@@ -3,8 +3,8 @@
 Expressions see these names: `payload`, `object`, `headers` (capture); `record` (the mapped native object; in the
 operation `lookup` the canonical record), `key` (correlation key), `link` (nativeId, displayId, version), `config`,
 `text`, `step` (id, to, offered: the chosen way on, where the operation has `steps`) (requests); `request` and
-`response` (`status`, `headers` in lower case, `body`) after the answer; `response`, `config`, `endpoint`, `now` in
-`capture.poll.body`. Secrets are never visible.
+`response` (`status`, `headers` in lower case, `body`) after the answer, and with them `field`, a dotted path, in
+`readBack.others`; `response`, `config`, `endpoint`, `now` in `capture.poll.body`. Secrets are never visible.
 """
 
 from typing import Any, Literal
@@ -223,6 +223,9 @@ class ReadBack(ApiModel):
     """Operation that reads the record."""
     compare: dict[str, Expression] = Field(default_factory=dict, max_length=64)
     """Field of `record` → CEL over `response` of the read; both must be equal where the field was sent."""
+    others: Expression | None = None
+    """CEL over `response` and `field` for what the read shows of any other field that was sent: where an object is
+    open, a field that the system does not know is seen to be missing."""
 
 
 class Idempotency(ApiModel):
@@ -266,6 +269,17 @@ class Steps(ApiModel):
     """Most steps that are taken for one message; 5 if absent."""
 
 
+class Unless(ApiModel):
+    """When a write is left out: people may have done it already, in words of their own, which must stay."""
+
+    operation: str = Field(
+        default="get", min_length=1, max_length=63, json_schema_extra={"x-intops-implied": True}
+    )
+    """Operation that reads the record before the write; get if absent."""
+    when: Expression
+    """CEL over `response` of that read that is true where nothing is left to do."""
+
+
 class Paginate(ApiModel):
     """How a long answer goes on. The next page must stay on the endpoint's origin."""
 
@@ -298,6 +312,8 @@ class Operation(ApiModel):
     """How a write on an old edition is refused."""
     steps: Steps | None = None
     """How a state is reached step by step."""
+    unless: Unless | None = None
+    """For update and transition: when the record already is where the write would bring it."""
     paginate: Paginate | None = None
     """How a long answer goes on."""
     timeout: Duration = "20s"

@@ -356,6 +356,12 @@ class Lane:
                     leased, changed, link, read[0], attempt.id, decision, "found", time.time()
                 )
             await self.attempts.close(attempt.id, "absent", {"readBack": "not written"})
+        needless = await self._reader(message, target).is_needless(operation, facts)
+        if isinstance(needless, Settlement):
+            return needless
+        if needless:
+            after = settling.episode_after(leased, decision.episode, time.time())
+            return settling.done(leased, "agreed", link=None, episode=after)
         headers = await self._reader(message, target).edition(operation, facts)
         if isinstance(headers, Settlement):
             return headers

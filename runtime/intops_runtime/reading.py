@@ -45,6 +45,18 @@ class RecordReader:
             return None if answer.error_class == "notFound" else self.failed(answer)
         return answer.found if answer.found.key == self.message.key else None
 
+    async def is_needless(self, operation: CompiledOperation, facts: Facts) -> bool | Settlement:
+        """Whether people have done already what a write would do; only asked where the class says how to see it."""
+        unless = operation.spec.unless
+        reader = self.target.operation(unless.operation) if unless is not None else None
+        if reader is None:
+            return False
+        answer = await self.target.call(reader, facts)
+        if isinstance(answer, Failure):
+            return self.failed(answer)
+        lost = self._no_longer_ours(reader, answer.found, facts)
+        return lost or operation.is_needless(facts, answer.request, answer.response)
+
     async def edition(
         self, operation: CompiledOperation, facts: Facts
     ) -> dict[str, str] | Settlement:
@@ -56,8 +68,16 @@ class RecordReader:
         answer = await self.target.call(reader, facts)
         if isinstance(answer, Failure):
             return self.failed(answer)
-        if reader.spec.result.key is not None and answer.found.key != self.message.key:
-            record = facts.link.get("displayId")
-            words = f"Record {record} no longer carries our key; it is not touched."
-            return settling.review(self.message, "conflict", words)
+        lost = self._no_longer_ours(reader, answer.found, facts)
+        if lost is not None:
+            return lost
         return {concurrency.header: answer.found.version} if answer.found.version else {}
+
+    def _no_longer_ours(
+        self, reader: CompiledOperation, found: Found, facts: Facts
+    ) -> Settlement | None:
+        if reader.spec.result.key is None or found.key == self.message.key:
+            return None
+        record = facts.link.get("displayId")
+        words = f"Record {record} no longer carries our key; it is not touched."
+        return settling.review(self.message, "conflict", words)

@@ -16,6 +16,7 @@ from intops_api.connector_class import (
     OAuth2,
     Operation,
     Poll,
+    Unless,
     Verify,
 )
 from intops_api.flow import ErrorPolicy
@@ -217,12 +218,30 @@ class _Expressions:
         if operation.read_back is not None:
             for compared, source in operation.read_back.compare.items():
                 yield from self.one(source, f"{path}.readBack.compare.{compared}", answers)
+            sent: Variables = {**answers[1], "field": "string"}
+            others = operation.read_back.others
+            yield from self.one(others, f"{path}.readBack.others", (f"{answers[0]}/sent", sent))
         if operation.steps is not None:
             yield from self.one(operation.steps.state, f"{path}.steps.state", answers)
             yield from self.one(operation.steps.to, f"{path}.steps.to", answers)
             yield from self.one(operation.steps.via, f"{path}.steps.via", requests, "list")
+        if operation.unless is not None:
+            yield from self.unless(operation.unless, f"{path}.unless")
         if operation.paginate is not None:
             yield from self.one(operation.paginate.next, f"{path}.paginate.next", answers)
+
+    def unless(self, unless: Unless, path: str) -> Iterator[Breach]:
+        """What is read before a write can be read, and the condition looks at that answer."""
+        reader = self._spec.operations.get(unless.operation)
+        if reader is None:
+            yield Breach(
+                f"{path}.operation",
+                f'There is no operation "{unless.operation}", so nobody would see what people have done. Declare '
+                f"it under operations.{suggestion(unless.operation, self._spec.operations)}",
+            )
+            return
+        known = self.answers(reader.object)
+        yield from self.one(unless.when, f"{path}.when", known, "boolean")
 
 
 def _keys(*proofs: Auth | OAuth2 | Verify | None) -> set[str]:

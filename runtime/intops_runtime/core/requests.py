@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from intops_api.common import duration_s
 from intops_api.connector_class import ConnectorClassSpec, Operation
 from intops_core.expressions import EvaluationError, Program, activation, compile_expression
+from intops_core.records import leaves
 from intops_runtime.core.stepping import Step
 
 REQUEST_NAMES = frozenset({"record", "key", "link", "config", "text", "step"})
@@ -165,6 +166,9 @@ class CompiledOperation:
         self._state = _compile(spec.steps.state if spec.steps else None, RESPONSE_NAMES)
         self._to = _compile(spec.steps.to if spec.steps else None, RESPONSE_NAMES)
         self._via = _compile(spec.steps.via if spec.steps else None, RESPONSE_NAMES)
+        self._unless = _compile(spec.unless.when if spec.unless else None, RESPONSE_NAMES)
+        others = spec.read_back.others if spec.read_back else None
+        self._others = _compile(others, RESPONSE_NAMES | {"field"})
         asks = (
             *self._params.values(), *self._query.values(), *self._headers.values(), self._body,
             *self._added.values(),
@@ -172,7 +176,7 @@ class CompiledOperation:
         self._request_names = _named(asks, REQUEST_NAMES)
         reads = (
             self._success, self._items, *self._found.values(), *self._compare.values(),
-            self._state, self._to, self._via,
+            self._state, self._to, self._via, self._others, self._unless,
         )  # fmt: skip
         self._response_names = _named(reads, RESPONSE_NAMES)
 
@@ -236,6 +240,15 @@ class CompiledOperation:
         """Whether the system did what was asked; an expression that fails says no."""
         try:
             return self._success.evaluate(activation(self._scope(facts, request, response))) is True
+        except EvaluationError:
+            return False
+
+    def is_needless(self, facts: Facts, request: HttpRequest, response: HttpResponse) -> bool:
+        """Whether `response`, a read of the record, shows that nothing is left to write."""
+        if self._unless is None:
+            return False
+        try:
+            return self._unless.evaluate(activation(self._scope(facts, request, response))) is True
         except EvaluationError:
             return False
 
@@ -329,14 +342,24 @@ class CompiledOperation:
         self, facts: Facts, request: HttpRequest, response: HttpResponse
     ) -> list[Difference]:
         """Fields that `record` sent and that `response`, a read of the record, shows otherwise."""
-        scope = activation(self._scope(facts, request, response))
+        names = self._scope(facts, request, response)
+        scope = activation(names)
+        pairs = [
+            (name, _at(facts.record, name), program, scope)
+            for name, program in self._compare.items()
+        ]
+        if self._others is not None:
+            pairs += [
+                (name, wrote, self._others, activation({**names, "field": name}))
+                for name, wrote in leaves(facts.record)
+                if name not in self._compare
+            ]
         result = []
-        for name, program in self._compare.items():
-            wrote = _at(facts.record, name)
+        for name, wrote, program, known in pairs:
             if wrote is None:
                 continue
             try:
-                reads = program.evaluate(scope)
+                reads = program.evaluate(known)
             except EvaluationError:
                 reads = None
             if _text(wrote) != _text(reads):

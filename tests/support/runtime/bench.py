@@ -69,14 +69,18 @@ class Bench:
 
 @asynccontextmanager
 async def bench_with(
-    desk: web.Application, plan_for: Callable[[int], FlowPlan], *, desk_secret: dict[str, str]
+    desk: web.Application,
+    plan_for: Callable[[int], FlowPlan],
+    *,
+    desk_secret: dict[str, str],
+    secret_name: str = "helpdesk-token",
 ) -> AsyncIterator[Bench]:
     """Serve a desk and run a worker against it; `plan_for` gets the desk's port."""
     runner = web.AppRunner(desk, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     plan = plan_for(runner.addresses[0][1])
-    secrets = {"alertmanager-token": {"token": SOURCE_TOKEN}, "helpdesk-token": desk_secret}
+    secrets = {"alertmanager-token": {"token": SOURCE_TOKEN}, secret_name: desk_secret}
     console = free_port("127.0.0.1")
     try:
         with WorkerProcess(plan, secrets=secrets) as worker:

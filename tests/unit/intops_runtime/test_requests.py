@@ -216,3 +216,31 @@ def test_a_field_that_the_system_did_not_keep_is_named_with_both_values() -> Non
         Difference("CustomFields.Node", "db01", "db02")
     ]
     assert differs(record, {}) == [Difference("CustomFields.Node", "db01", None)]
+
+
+@pytest.mark.parametrize(
+    ("read", "needless"), [({"state": "6"}, True), ({"state": "2"}, False), ("no record", False)]
+)
+def test_a_class_may_see_that_nothing_is_left_to_write(read: Any, needless: bool) -> None:
+    """By a read before the write; an answer that cannot be understood leaves nothing out."""
+    asked = operation({"path": "/t"}, unless={"when": 'response.body.state == "6"'})
+
+    assert asked.is_needless(Facts({}), made({"path": "/t"}), answer(read)) is needless
+    assert not operation({"path": "/t"}).is_needless(Facts({}), made({"path": "/t"}), answer(read))
+
+
+def test_a_class_may_compare_whatever_was_sent() -> None:
+    """A field that no list names is asked for by its path; one that the list names keeps its own comparison."""
+    asked = operation(
+        {"path": "/t"},
+        readBack={
+            "compare": {"notes": "record.notes"},
+            "others": "response.body[field].value",
+        },
+    )
+    record = {"notes": "cannot be read", "u_site": "north", "u_kept": True, "u_empty": None}
+    reads = answer({"u_kept": {"value": "true"}})
+
+    assert asked.differences(Facts({}, record), made({"path": "/t"}), reads) == [
+        Difference("u_site", "north", None)
+    ]
