@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 
 from intops_api.plan import FlowPlan
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
+from support.ports import free_port
 from support.runtime.flows import change, example_manifests, make_plan
 from support.runtime.worker_process import WorkerProcess
 

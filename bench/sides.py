@@ -26,7 +26,8 @@ from bench.measuring import (
     taken,
     target,
 )
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
+from support.ports import free_port
 
 
 def measure_worker(target_url: str) -> tuple[Measured, float, float]:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from support.peers.process import free_port
+from support.ports import free_port
 from support.runtime.bench import SOURCE_TOKEN, Bench
 from support.runtime.flows import EXAMPLE, alerts_to_helpdesk
 from support.runtime.worker_process import WorkerProcess

@@ -25,7 +25,8 @@ import pytest
 
 from intops_api.plan import FlowPlan
 from support.peers.fault_proxy import FaultProxy
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
+from support.ports import free_port
 from support.runtime.flows import EXAMPLE, change, make_plan
 from support.runtime.local_run import PLAIN
 from support.runtime.stage import register_behind_proxy

@@ -14,8 +14,9 @@ from intops_api.plan import FlowPlan
 from intops_cli import measures
 from intops_core.monitoring import ALERT_GROUPS, DASHBOARDS
 from intops_core.monitoring.promql import named
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
 from support.peers.prometheus import Prometheus
+from support.ports import free_port
 from support.runtime.flows import EXAMPLE, change, example_manifests, make_plan
 from support.runtime.worker_process import WorkerProcess
 

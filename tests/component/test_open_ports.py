@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from intops_api.plan import FlowPlan
-from support.peers.process import free_port
+from support.ports import free_port
 from support.runtime.flows import EXAMPLE, alerts_to_helpdesk
 from support.runtime.worker_process import WorkerProcess
 

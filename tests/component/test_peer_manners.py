@@ -12,10 +12,11 @@ import httpx
 import pytest
 
 from intops_api.plan import FlowPlan
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
 from support.peers.relay import Relay
 from support.peers.request_tracker import RequestTracker
 from support.peers.roundup import Roundup
+from support.ports import free_port
 from support.runtime.flows import EXAMPLE, change, example_manifests, make_plan
 from support.runtime.worker_process import WorkerProcess
 

@@ -11,7 +11,8 @@ import pytest
 from intops_api.plan import FlowPlan
 from intops_api.report import PlanReport
 from support.peers.alertmanager import Alertmanager
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
+from support.ports import free_port
 from support.runtime.flows import alerts_to_helpdesk, asked, change
 from support.runtime.worker_process import WorkerProcess
 from support.simulators.launcher import HelpdeskSimulator

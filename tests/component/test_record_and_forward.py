@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from intops_api.plan import FlowPlan
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
+from support.ports import free_port
 from support.runtime.flows import EXAMPLE, alerts_to_helpdesk
 from support.runtime.local_run import PLAIN
 from support.runtime.worker_process import WorkerProcess

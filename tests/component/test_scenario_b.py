@@ -20,7 +20,7 @@ from aiohttp import web
 
 from intops_api.conditions import ConditionType
 from intops_api.plan import FlowPlan
-from support.peers.process import free_port
+from support.ports import free_port
 from support.runtime.bench import SOURCE_TOKEN, Bench
 from support.runtime.decisions import decision
 from support.runtime.flows import EXAMPLE, change, example_manifests, make_plan

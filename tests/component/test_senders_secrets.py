@@ -14,7 +14,8 @@ import pytest
 from intops_api.conditions import ConditionType
 from intops_api.plan import FlowPlan
 from intops_api.report import SecretReport
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
+from support.ports import free_port
 from support.runtime.flows import EXAMPLE, alerts_to_helpdesk
 from support.runtime.process_memory import found_in_memory
 from support.runtime.status_watch import StatusWatch

@@ -16,7 +16,8 @@ import yaml
 
 from intops_api.plan import FlowPlan
 from intops_api.report import ShadowReport
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
+from support.ports import free_port
 from support.runtime.flows import EXAMPLE, alerts_to_helpdesk, put_on_trial, rule_of
 from support.runtime.local_run import DESK_TOKEN, PLAIN, SOURCE_TOKEN, LocalRun
 from support.runtime.worker_process import WorkerProcess

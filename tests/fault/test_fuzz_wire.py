@@ -17,7 +17,8 @@ from intops_core.error_classes import BY_NAME
 from support.fuzz.answers import answer
 from support.fuzz.captures import Door, attack
 from support.peers.fault_proxy import NetworkFault
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
+from support.ports import free_port
 from support.runtime.flows import alerts_to_helpdesk
 from support.runtime.stage import FIRING, register_behind_proxy, stage_for
 from support.runtime.worker_process import WorkerProcess

@@ -13,7 +13,8 @@ import pytest
 
 from intops_api.report import PlanReport
 from intops_runtime.core.crashes import TRIES
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
+from support.ports import free_port
 from support.runtime.flows import EXAMPLE, alerts_to_helpdesk, put_on_trial
 from support.runtime.worker_process import WorkerProcess
 from support.simulators.launcher import HelpdeskSimulator

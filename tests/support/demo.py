@@ -27,7 +27,7 @@ from intops_cli.local_state import LocalState, local_state
 from intops_cli.output import Table, render, uses_colour
 from intops_cli.session import Session
 from intops_cli.worker_client import WorkerClient, WorkerUnavailable
-from support.peers.process import free_port
+from support.ports import free_port
 from support.simulators.launcher import HelpdeskSimulator
 
 REPOSITORY = Path(__file__).resolve().parents[2]

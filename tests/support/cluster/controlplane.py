@@ -18,7 +18,7 @@ from support.cluster.certificates import Authority, Pair
 from support.cluster.kubectl import Kubectl, write_kubeconfig
 from support.cluster.polling import HarnessError, until
 from support.cluster.services import Service, is_abandoned, stop, take
-from support.peers.process import free_port
+from support.ports import free_port
 
 CONTROLLERS = ("kube-controller-manager", "kube-scheduler")
 """Stopped before the API server, which they would otherwise call in vain."""

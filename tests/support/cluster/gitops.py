@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import http.server
 import os
-import socket
 import subprocess
 import threading
 import time
@@ -21,8 +20,10 @@ from pathlib import Path
 from support.cluster import paths, toolchain
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import HarnessError, until
+from support.ports import free_port
 
 MODULE = paths.MODULES / "flux"
+LOOPBACK = "127.0.0.1"
 CONTROLLERS = {
     "source-controller": (
         "source.toolkit.fluxcd.io_buckets.yaml",
@@ -102,7 +103,7 @@ def flux(plane: ControlPlane, folder: Path, namespace: str) -> Iterator[None]:
     for file in kinds():
         plane.kubectl.run("apply", "--server-side", "-f", str(file))
     plane.kubectl.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-    storage = f"127.0.0.1:{_free_port()}"
+    storage = f"127.0.0.1:{free_port('127.0.0.1')}"
     (folder / "artifacts").mkdir()
     of_source = (
         f"--storage-path={folder / 'artifacts'}", f"--storage-addr={storage}",
@@ -111,7 +112,7 @@ def flux(plane: ControlPlane, folder: Path, namespace: str) -> Iterator[None]:
     with ExitStack() as running:
         for name, more in (("source-controller", of_source), ("kustomize-controller", ())):
             flags = (
-                "--metrics-addr=127.0.0.1:0", f"--health-addr=127.0.0.1:{_free_port()}",
+                "--metrics-addr=127.0.0.1:0", f"--health-addr={LOOPBACK}:{free_port(LOOPBACK)}",
                 "--watch-all-namespaces=false", *more,
             )  # fmt: skip
             running.enter_context(_controller(plane, folder, namespace, name, flags))
@@ -151,12 +152,6 @@ def tail(folder: Path) -> str:
         if log.exists():
             shown += [f"{name}:", *log.read_text().splitlines()[-6:]]
     return "\n".join(shown)
-
-
-def _free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
 
 
 class GitFolder:

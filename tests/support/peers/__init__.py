@@ -8,7 +8,7 @@ from support.peers.alertmanager import Alertmanager
 from support.peers.capture import Received, WebhookCapture
 from support.peers.desk import TicketDesk
 from support.peers.postgresql import PostgreSQL, PostgresStandby
-from support.peers.process import MissingBinary, Peer, PeerError, free_port, wait_until
+from support.peers.process import MissingBinary, Peer, PeerError, wait_until
 from support.peers.prometheus import Prometheus
 from support.peers.request_tracker import RequestTracker
 from support.peers.roundup import Roundup
@@ -26,6 +26,5 @@ __all__ = [
     "Roundup",
     "TicketDesk",
     "WebhookCapture",
-    "free_port",
     "wait_until",
 ]

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -18,9 +16,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Final, Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 import httpx
+
+from support.ports import free_port
 
 T = TypeVar("T")
 
@@ -60,22 +60,6 @@ def require_binary(binary: str, *, remedy: str, search: Sequence[str] = ()) -> s
     if found is None:
         raise MissingBinary(binary, remedy)
     return found
-
-
-_DRAWN: Final = range(10_000, 32_768)
-"""Below the ports that Linux gives to outgoing connections: one of those would soon be somebody else's."""
-
-
-def free_port(bind: str) -> int:
-    """Return a TCP port that was free on `bind` a moment ago, and that no outgoing connection takes."""
-    while True:
-        port = random.SystemRandom().choice(_DRAWN)
-        with socket.socket() as probe:
-            try:
-                probe.bind((bind, port))
-            except OSError:
-                continue
-            return port
 
 
 def wait_until(

@@ -15,7 +15,7 @@ import httpx
 from aiohttp import web
 
 from intops_api.plan import FlowPlan
-from support.peers.process import free_port
+from support.ports import free_port
 from support.runtime.worker_process import WorkerProcess
 
 SOURCE_TOKEN = "a-token-for-tests"

@@ -18,7 +18,8 @@ from aiohttp import web
 
 from intops_api.plan import FlowPlan
 from support.peers.fault_proxy import FaultProxy
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
+from support.ports import free_port
 from support.runtime.bench import SOURCE_TOKEN, Bench
 from support.runtime.decisions import decision
 from support.runtime.flows import EXAMPLE

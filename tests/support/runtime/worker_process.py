@@ -18,7 +18,8 @@ from intops_api.names import ACTIONS_KEY, PLAN_KEY
 from intops_api.plan import FlowPlan
 from intops_api.report import PlanReport
 from intops_core.planning import encode_plan
-from support.peers.process import free_port, wait_until
+from support.peers.process import wait_until
+from support.ports import free_port
 from support.runtime.forked import ForkedWorker
 
 TESTS = Path(__file__).resolve().parents[2]
