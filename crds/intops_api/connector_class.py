@@ -281,7 +281,10 @@ class Unless(ApiModel):
 
 
 class Paginate(ApiModel):
-    """How a long answer goes on. The next page must stay on the endpoint's origin."""
+    """How a list goes on: that of `lookupByCorrelation`, and of the operation of `capture.poll`.
+
+    The next page must stay on the endpoint's origin.
+    """
 
     style: Literal["none", "page", "offset", "cursor", "link"] = "none"
     """How pages are named."""

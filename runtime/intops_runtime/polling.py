@@ -29,7 +29,7 @@ from intops_runtime.core.listing import (
     only,
 )
 from intops_runtime.core.messages import LEFT_OUT, Accepted
-from intops_runtime.core.requests import Facts
+from intops_runtime.core.requests import Facts, HttpRequest, RequestError
 from intops_runtime.edges.clock import utc_now
 from intops_runtime.edges.outbound import Outbound
 from intops_runtime.edges.store.base import StoreError
@@ -187,22 +187,51 @@ class Polling:
         poll.counts.missed(why, time.time())
 
     async def _look(self, poll: _Poll) -> str | None:
-        """Ask, and take in what is late; why that was not possible, or None."""
-        config = poll.compiled.system.binding.config
-        compiled = poll.compiled
-        answer = await poll.target.call(compiled.operation, Facts(config))
-        if isinstance(answer, Failure):
-            return f"{answer.error_class}: {answer.detail}"
+        """Ask, page after page, and take in what is late; why that was not possible, or None."""
         try:
-            body = _body(compiled, answer, config)
-            items = items_in(body, compiled.items_path)
-        except (EvaluationError, Unusable) as error:
+            pages = await self._read(poll)
+        except (EvaluationError, Unusable, RequestError) as error:
             return str(error)
-        ids = [dedup_of(poll.source, HEADERS, item, body) for item in items]
-        late = poll.listed.late(ids, time.monotonic(), compiled.patience_s)
-        for start in range(0, len(late), MOST_ITEMS):
-            await self._bring(poll, body, ids, late[start : start + MOST_ITEMS])
+        if isinstance(pages, Failure):
+            return f"{pages.error_class}: {pages.detail}"
+        every = [found for _, ids in pages for found in ids]
+        late = set(poll.listed.late(every, time.monotonic(), poll.compiled.patience_s))
+        before = 0
+        for body, ids in pages:
+            places = [place for place in range(len(ids)) if before + place in late]
+            for start in range(0, len(places), MOST_ITEMS):
+                await self._bring(poll, body, ids, places[start : start + MOST_ITEMS])
+            before += len(ids)
         return None
+
+    async def _read(self, poll: _Poll) -> "list[_Page] | Failure":
+        """Everything that the source lists, up to as many items as its class allows.
+
+        Raises:
+            EvaluationError, Unusable, RequestError: the class or the answer is not as it should be.
+        """
+        compiled, operation = poll.compiled, poll.compiled.operation
+        facts = Facts(compiled.system.binding.config)
+        paginate = operation.spec.paginate
+        left = paginate.max if paginate is not None else 1
+        pages: list[_Page] = []
+        page: HttpRequest | None = None
+        for _ in range(left):
+            answer = await poll.target.call(operation, facts, request=page)
+            if isinstance(answer, Failure):
+                return answer
+            body = _body(compiled, answer, facts.config)
+            items = items_in(body, compiled.items_path)
+            pages.append((body, [dedup_of(poll.source, HEADERS, item, body) for item in items]))
+            page = operation.next_page(facts, answer.request, answer.response, len(items))
+            left -= len(items)
+            if page is None:
+                break
+            if left <= 0:
+                name = poll.source.binding.name
+                log.warning("a source lists more than is read", extra={"data": {"source": name}})
+                break
+        return pages
 
     async def _bring(
         self, poll: _Poll, body: Mapping[str, Any], ids: list[str | None], places: list[int]
@@ -218,6 +247,10 @@ class Polling:
         if lost:
             data = {"source": name, "delivery": accepted.id, "messages": lost}
             log.warning("messages came only by asking", extra={"data": data})
+
+
+_Page = tuple[Mapping[str, Any], list[str | None]]
+"""What a webhook with the items of one page would hold, and the name of each of them."""
 
 
 def _same(old: CompiledPoll, new: CompiledPoll) -> bool:

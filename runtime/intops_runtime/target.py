@@ -214,13 +214,15 @@ class Target:
         *,
         headers: Mapping[str, str] | None = None,
         before: Callable[[], None] | None = None,
+        request: HttpRequest | None = None,
     ) -> Answer | Failure:
         """Send one operation and judge the answer. Never raises for what the system does.
 
         `before` is called when everything is ready to be sent, and may raise to keep it from being sent.
+        `request` is sent instead of the one that the operation makes of the facts: a further page.
         """
         credential = self._credential
-        sent = await self._send(operation, facts, headers or {}, before)
+        sent = await self._send(operation, facts, headers or {}, before, request)
         if isinstance(sent, Failure):
             return sent
         request, response, proof = sent
@@ -239,14 +241,24 @@ class Target:
         return Answer(request, response, operation.found(facts, request, response))
 
     async def search(self, operation: CompiledOperation, facts: Facts) -> list[Found] | Failure:
-        """Everything that a search finds."""
-        answer = await self.call(operation, facts)
-        if isinstance(answer, Failure):
-            return answer
-        try:
-            return operation.found_items(facts, answer.request, answer.response)
-        except RequestError as error:
-            return Failure("schemaDrift", f"{error.path}: {error.message}", "search:items")
+        """What a search finds, page after page, up to as many records as the class allows."""
+        paginate = operation.spec.paginate
+        most = paginate.max if paginate is not None else None
+        found: list[Found] = []
+        page: HttpRequest | None = None
+        for _ in range(most or 1):
+            answer = await self.call(operation, facts, request=page)
+            if isinstance(answer, Failure):
+                return answer
+            try:
+                some = operation.found_items(facts, answer.request, answer.response)
+                page = operation.next_page(facts, answer.request, answer.response, len(some))
+            except RequestError as error:
+                return Failure("schemaDrift", f"{error.path}: {error.message}", "search:items")
+            found += some
+            if page is None or (most is not None and len(found) >= most):
+                break
+        return found[:most]
 
     async def read_back(
         self, operation: CompiledOperation, facts: Facts
@@ -268,10 +280,11 @@ class Target:
         facts: Facts,
         headers: Mapping[str, str],
         before: Callable[[], None] | None,
+        given: HttpRequest | None = None,
     ) -> "tuple[HttpRequest, HttpResponse, _Proof] | Failure":
         binding, credential = self.compiled.binding, self._credential
         try:
-            request = operation.request(
+            request = given or operation.request(
                 binding.endpoint or "", facts, headers=headers, timeout_s=self.compiled.timeout_s
             )
         except RequestError as error:

@@ -5,7 +5,7 @@ Called by the delivery; nothing here touches the network or a secret.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,6 +13,7 @@ from intops_api.common import duration_s
 from intops_api.connector_class import ConnectorClassSpec, Operation
 from intops_core.expressions import EvaluationError, Program, activation, compile_expression
 from intops_core.records import leaves
+from intops_runtime.core.paging import PageError, next_url
 from intops_runtime.core.stepping import Step
 
 REQUEST_NAMES = frozenset({"record", "key", "link", "config", "text", "step"})
@@ -166,6 +167,7 @@ class CompiledOperation:
         self._state = _compile(spec.steps.state if spec.steps else None, RESPONSE_NAMES)
         self._to = _compile(spec.steps.to if spec.steps else None, RESPONSE_NAMES)
         self._via = _compile(spec.steps.via if spec.steps else None, RESPONSE_NAMES)
+        self._next = _compile(spec.paginate.next if spec.paginate else None, RESPONSE_NAMES)
         self._unless = _compile(spec.unless.when if spec.unless else None, RESPONSE_NAMES)
         others = spec.read_back.others if spec.read_back else None
         self._others = _compile(others, RESPONSE_NAMES | {"field"})
@@ -176,7 +178,7 @@ class CompiledOperation:
         self._request_names = _named(asks, REQUEST_NAMES)
         reads = (
             self._success, self._items, *self._found.values(), *self._compare.values(),
-            self._state, self._to, self._via, self._others, self._unless,
+            self._state, self._to, self._via, self._others, self._unless, self._next,
         )  # fmt: skip
         self._response_names = _named(reads, RESPONSE_NAMES)
 
@@ -283,6 +285,27 @@ class CompiledOperation:
         except EvaluationError as error:
             raise RequestError(f"operations.{self.name}.result.items", error.message) from error
         return list(items) if isinstance(items, list) else []
+
+    def next_page(
+        self, facts: Facts, request: HttpRequest, response: HttpResponse, count: int
+    ) -> HttpRequest | None:
+        """The request for the page after one that had `count` records; None where it is the last.
+
+        Raises:
+            RequestError: the class or the answer names a page that cannot be asked for.
+        """
+        if self.spec.paginate is None:
+            return None
+        told = None
+        try:
+            if self._next is not None:
+                told = self._next.evaluate(activation(self._scope(facts, request, response)))
+            url = next_url(self.spec.paginate, request.url, told, count)
+        except EvaluationError:
+            return None  # an answer without the field that names it is the last one
+        except PageError as error:
+            raise RequestError(f"operations.{self.name}.paginate.next", str(error)) from error
+        return None if url is None else replace(request, url=url)
 
     def state_of(self, facts: Facts, request: HttpRequest, response: HttpResponse) -> str | None:
         """Where the record stands, by an answer of `steps.stateFrom`; None where that cannot be told."""

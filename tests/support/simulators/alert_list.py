@@ -19,6 +19,8 @@ class AlertList:
         self.shown: list[str | None] = []
         """The Authorization header of each request."""
         self.refuses = False
+        self.a_page: int | None = None
+        """How many alerts are told at once, from the query's `offset` on; None: all."""
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -39,10 +41,12 @@ class AlertList:
         self.shown.append(request.headers.get("Authorization"))
         if self.refuses:
             return web.Response(status=500)
+        start = int(request.query.get("offset", "0"))
+        told = list(self.active.values())[start:][: self.a_page]
         quiet = {"inhibitedBy": [], "silencedBy": [], "state": "active"}
         return web.json_response(
             [
                 {**{k: v for k, v in alert.items() if k != "status"}, "status": quiet}
-                for alert in self.active.values()
+                for alert in told
             ]
         )
