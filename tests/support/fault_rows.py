@@ -12,6 +12,8 @@ from pathlib import Path
 from support.shown_rows import TREE, rows_of, write
 
 PAGE = TREE / "docs" / "reliability.md"
+LAST_RUN = TREE / "docs" / "fault-report.md"
+"""What the last long run has shown; its summary stands on the page, too."""
 LEVELS = ("component", "fault", "cluster")
 
 GROUPS: dict[str, dict[str, str]] = {
@@ -117,6 +119,12 @@ What follows for messages is in [durability.md](durability.md).
 """
 
 
+def summary(report: str) -> str:
+    """The summary of a report, under a heading of its own."""
+    told = report.partition("## Summary\n")[2].partition("\n## ")[0].strip()
+    return f"## The last long run\n\n{told}\n\nMore is in [fault-report.md](fault-report.md).\n"
+
+
 def page(folder: Path = TREE / "tests") -> str:
     """The whole page.
 
@@ -126,7 +134,8 @@ def page(folder: Path = TREE / "tests") -> str:
     known = {row for rows in GROUPS.values() for row in rows}
     files = [path for level in LEVELS for path in sorted((folder / level).glob("test_*.py"))]
     found = rows_of(files, known, "F")
-    parts = [_HEAD, f"{sum(row in found for row in known)} of {len(known)} rows have a test.\n"]
+    parts = [_HEAD, summary(LAST_RUN.read_text(encoding="utf-8"))]
+    parts.append(f"{sum(row in found for row in known)} of {len(known)} rows have a test.\n")
     for title, rows in GROUPS.items():
         parts.append(f"## {title}\n")
         for row, happens in rows.items():
