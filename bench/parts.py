@@ -26,9 +26,9 @@ from intops_core.mapping import CompiledMapping, Source
 from intops_runtime.core import settling
 from intops_runtime.core.addresses import AddressPolicy
 from intops_runtime.core.compiled import CompiledPlan, compile_plan
+from intops_runtime.core.exchanges import Facts, Found, HttpRequest, HttpResponse
 from intops_runtime.core.intake import intake
 from intops_runtime.core.messages import Delivery, Leased
-from intops_runtime.core.requests import Facts, Found, HttpRequest, HttpResponse
 from intops_runtime.core.shaping import Shaped, shape
 from intops_runtime.edges.outbound import PooledOutbound
 from intops_runtime.edges.store import deliveries, lanes

@@ -18,9 +18,9 @@ from intops_cli.manifests import CASES, ManifestError
 from intops_cli.project import Project
 from intops_runtime.core import episodes
 from intops_runtime.core.compiled import CompiledPlan, PlanRejected, compile_plan
+from intops_runtime.core.exchanges import Facts, HttpRequest, RequestError
 from intops_runtime.core.intake import intake
 from intops_runtime.core.messages import Delivery, Episode, Link, NewMessage, State
-from intops_runtime.core.requests import Facts, HttpRequest, RequestError
 from intops_runtime.core.shaping import Shaped, Unshaped, change, shape
 from intops_runtime.core.stepping import Step, goal_of
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from intops_runtime.core import keys
 from intops_runtime.core.classifying import Failure
+from intops_runtime.core.exchanges import Facts
 from intops_runtime.core.failpoints import reach
 from intops_runtime.core.messages import Attempt, Leased, Message
-from intops_runtime.core.requests import CompiledOperation, Facts
+from intops_runtime.core.requests import CompiledOperation
 from intops_runtime.edges.store.base import Store
 from intops_runtime.target import Answer, Target
 

@@ -22,9 +22,9 @@ from intops_runtime.core.enrichment import (
     question_of,
     remembered,
 )
+from intops_runtime.core.exchanges import Facts, RequestError
 from intops_runtime.core.messages import COMPLETING, Leased
 from intops_runtime.core.reporting import rfc3339
-from intops_runtime.core.requests import Facts, RequestError
 from intops_runtime.target import Target
 
 GRACE_S = 0.25

@@ -16,6 +16,7 @@ from intops_runtime.core import episodes, settling
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
 from intops_runtime.core.enrichment import Enrichment
+from intops_runtime.core.exchanges import Difference, Facts, Found
 from intops_runtime.core.failpoints import reach
 from intops_runtime.core.masking import personal_in_record, personal_values
 from intops_runtime.core.messages import (
@@ -31,7 +32,7 @@ from intops_runtime.core.messages import (
     State,
 )
 from intops_runtime.core.refusals import RefusalWatch
-from intops_runtime.core.requests import CompiledOperation, Difference, Facts, Found
+from intops_runtime.core.requests import CompiledOperation
 from intops_runtime.core.shaping import Shaped, Unshaped, change, home_of, shape
 from intops_runtime.edges.store.base import Store
 from intops_runtime.enriching import Enricher, first_able, heard

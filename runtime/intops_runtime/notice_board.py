@@ -14,9 +14,9 @@ from intops_api.common import duration_s
 from intops_runtime.core.auditing import Entry
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledPlan
+from intops_runtime.core.exchanges import Facts
 from intops_runtime.core.notices import Notice, wanted
 from intops_runtime.core.reporting import rfc3339
-from intops_runtime.core.requests import Facts
 from intops_runtime.edges.store.base import StoreError
 from intops_runtime.review_views import REVIEW_DUE_WITHIN, group_view
 from intops_runtime.runner import PlanRunner

@@ -18,6 +18,7 @@ from intops_api.report import Finding, PollReport
 from intops_core.expressions import EvaluationError, activation
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledPlan, CompiledPoll, CompiledSource, CompiledSystem
+from intops_runtime.core.exchanges import Facts, HttpRequest, RequestError
 from intops_runtime.core.gates import Gate
 from intops_runtime.core.intake import dedup_of, stamp_of
 from intops_runtime.core.listing import (
@@ -29,7 +30,6 @@ from intops_runtime.core.listing import (
     only,
 )
 from intops_runtime.core.messages import LEFT_OUT, Accepted
-from intops_runtime.core.requests import Facts, HttpRequest, RequestError
 from intops_runtime.edges.clock import utc_now
 from intops_runtime.edges.outbound import Outbound
 from intops_runtime.edges.store.base import StoreError

@@ -8,9 +8,33 @@ from dataclasses import dataclass, replace
 
 from intops_runtime.core import settling
 from intops_runtime.core.classifying import Failure
+from intops_runtime.core.exchanges import Facts, Found, HttpRequest, RequestError
 from intops_runtime.core.messages import Message, Settlement
-from intops_runtime.core.requests import CompiledOperation, Facts, Found
+from intops_runtime.core.requests import CompiledOperation
 from intops_runtime.target import Target
+
+
+async def search(
+    target: Target, operation: CompiledOperation, facts: Facts
+) -> list[Found] | Failure:
+    """What a search finds, page after page, up to as many records as the class allows."""
+    paginate = operation.spec.paginate
+    most = paginate.max if paginate is not None else None
+    found: list[Found] = []
+    page: HttpRequest | None = None
+    for _ in range(most or 1):
+        answer = await target.call(operation, facts, request=page)
+        if isinstance(answer, Failure):
+            return answer
+        try:
+            some = operation.found_items(facts, answer.request, answer.response)
+            page = operation.next_page(facts, answer.request, answer.response, len(some))
+        except RequestError as error:
+            return Failure("schemaDrift", f"{error.path}: {error.message}", "search:items")
+        found += some
+        if page is None or (most is not None and len(found) >= most):
+            break
+    return found[:most]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +47,7 @@ class RecordReader:
 
     async def ours(self, lookup: CompiledOperation, facts: Facts) -> Found | Settlement | None:
         """The record that a search finds and that carries our key."""
-        hits = await self.target.search(lookup, facts)
+        hits = await search(self.target, lookup, facts)
         if isinstance(hits, Failure):
             return self.failed(hits)
         for hit in hits:

@@ -10,10 +10,10 @@ from intops_core.records import ABSENT, get_path, leaves
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.comparing import compare
 from intops_runtime.core.enrichment import remembered
+from intops_runtime.core.exchanges import Facts
 from intops_runtime.core.hiding import MASK
 from intops_runtime.core.masking import personal_in_native
 from intops_runtime.core.reporting import rfc3339
-from intops_runtime.core.requests import Facts
 from intops_runtime.core.shaping import Shaped, shape
 from intops_runtime.runner import PlanRunner
 

@@ -17,12 +17,7 @@ from intops_runtime.core import classifying
 from intops_runtime.core.budget import RetryBudget
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledSystem
-from intops_runtime.core.gates import Gate
-from intops_runtime.core.hiding import quotable
-from intops_runtime.core.masking import personal_values
-from intops_runtime.core.proving import CredentialMissing, credential_headers
-from intops_runtime.core.requests import (
-    CompiledOperation,
+from intops_runtime.core.exchanges import (
     Difference,
     Facts,
     Found,
@@ -30,6 +25,11 @@ from intops_runtime.core.requests import (
     HttpResponse,
     RequestError,
 )
+from intops_runtime.core.gates import Gate
+from intops_runtime.core.hiding import quotable
+from intops_runtime.core.masking import personal_values
+from intops_runtime.core.proving import CredentialMissing, credential_headers
+from intops_runtime.core.requests import CompiledOperation
 from intops_runtime.edges.clock import utc_now
 from intops_runtime.edges.outbound import (
     Outbound,
@@ -239,26 +239,6 @@ class Target:
             return failure
         self.set_gate(self._gate.succeeded(time.monotonic()))
         return Answer(request, response, operation.found(facts, request, response))
-
-    async def search(self, operation: CompiledOperation, facts: Facts) -> list[Found] | Failure:
-        """What a search finds, page after page, up to as many records as the class allows."""
-        paginate = operation.spec.paginate
-        most = paginate.max if paginate is not None else None
-        found: list[Found] = []
-        page: HttpRequest | None = None
-        for _ in range(most or 1):
-            answer = await self.call(operation, facts, request=page)
-            if isinstance(answer, Failure):
-                return answer
-            try:
-                some = operation.found_items(facts, answer.request, answer.response)
-                page = operation.next_page(facts, answer.request, answer.response, len(some))
-            except RequestError as error:
-                return Failure("schemaDrift", f"{error.path}: {error.message}", "search:items")
-            found += some
-            if page is None or (most is not None and len(found) >= most):
-                break
-        return found[:most]
 
     async def read_back(
         self, operation: CompiledOperation, facts: Facts

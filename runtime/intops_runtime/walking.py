@@ -11,8 +11,9 @@ from intops_api.connector_class import Steps
 from intops_runtime.attempts import Attempts
 from intops_runtime.core import settling
 from intops_runtime.core.classifying import Failure
+from intops_runtime.core.exchanges import Facts, RequestError
 from intops_runtime.core.messages import Leased, Settlement
-from intops_runtime.core.requests import CompiledOperation, Facts, RequestError
+from intops_runtime.core.requests import CompiledOperation
 from intops_runtime.core.stepping import Step, goal_of, next_step, no_way
 from intops_runtime.target import Target
 

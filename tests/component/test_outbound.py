@@ -19,7 +19,7 @@ from cryptography import x509
 
 from intops_operator.edges.certificates import renewed
 from intops_runtime.core.addresses import AddressPolicy
-from intops_runtime.core.requests import HttpRequest, HttpResponse
+from intops_runtime.core.exchanges import HttpRequest, HttpResponse
 from intops_runtime.edges.outbound import PooledOutbound, TransportError
 
 pytestmark = pytest.mark.component

@@ -15,8 +15,10 @@ from intops_api.plan import FlowPlan
 from intops_runtime.core.addresses import AddressPolicy
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import compile_plan
-from intops_runtime.core.requests import CompiledOperation, Facts, Found
+from intops_runtime.core.exchanges import Facts, Found
+from intops_runtime.core.requests import CompiledOperation
 from intops_runtime.edges.outbound import PooledOutbound
+from intops_runtime.reading import search
 from intops_runtime.target import Target
 from support.peers.process import wait_until
 from support.runtime.flows import EXAMPLE, alerts_to_helpdesk, asked, change
@@ -74,7 +76,7 @@ async def searching(paginate: dict[str, Any]) -> AsyncIterator[tuple[Lister, Cal
     client = PooledOutbound(AddressPolicy(allow_loopback=True), concurrency=2)
     target = Target(compiled, client, lambda _: {"token": "t"}, on_gate=lambda *_: None)
     try:
-        yield lister, lambda: target.search(operation, Facts(compiled.binding.config, key="k"))
+        yield lister, lambda: search(target, operation, Facts(compiled.binding.config, key="k"))
     finally:
         await target.close()
         await runner.cleanup()
@@ -91,8 +93,8 @@ async def searching(paginate: dict[str, Any]) -> AsyncIterator[tuple[Lister, Cal
 )
 async def test_a_long_answer_is_read_to_its_end(paginate: dict[str, Any], last: str) -> None:
     """Pages are numbered, counted, named or linked; those that are not named end with an empty one."""
-    async with searching(paginate) as (lister, search):
-        found: list[Found] = await search()
+    async with searching(paginate) as (lister, find):
+        found: list[Found] = await find()
 
         assert [one.native_id for one in found] == NAMES
         assert lister.asked[-1].endswith(last)
@@ -101,24 +103,24 @@ async def test_a_long_answer_is_read_to_its_end(paginate: dict[str, Any], last: 
 async def test_no_more_is_read_than_the_class_allows() -> None:
     """`max` bounds what a search costs."""
     paginate = {"style": "offset", "param": "offset", "max": 150}
-    async with searching(paginate) as (lister, search):
-        assert [one.native_id for one in await search()] == NAMES[:150]
+    async with searching(paginate) as (lister, find):
+        assert [one.native_id for one in await find()] == NAMES[:150]
         assert len(lister.asked) == 2
 
 
 async def test_without_paginate_there_is_one_page() -> None:
     """The control: as many as the system puts into its first answer."""
-    async with searching({"style": "none"}) as (lister, search):
-        assert len(await search()) == EACH
+    async with searching({"style": "none"}) as (lister, find):
+        assert len(await find()) == EACH
         assert len(lister.asked) == 1
 
 
 @pytest.mark.parametrize("elsewhere", ["http://127.0.0.2", "https://other.example.com"])
 async def test_a_next_page_of_somebody_else_is_not_asked_for(elsewhere: str) -> None:
     """The credential goes with every page."""
-    async with searching({"style": "link", "next": "response.body.next"}) as (lister, search):
+    async with searching({"style": "link", "next": "response.body.next"}) as (lister, find):
         lister.elsewhere = elsewhere
-        failure: Failure = await search()
+        failure: Failure = await find()
 
         assert failure.error_class == "schemaDrift"
         assert f"the next page is at {elsewhere}, which is not where this one was" in failure.detail
@@ -127,8 +129,8 @@ async def test_a_next_page_of_somebody_else_is_not_asked_for(elsewhere: str) -> 
 
 async def test_a_page_that_names_itself_ends_the_search() -> None:
     """A system that goes round in circles is told, and not followed."""
-    async with searching({"style": "cursor", "param": "after", "next": '"0"'}) as (lister, search):
-        failure: Failure = await search()
+    async with searching({"style": "cursor", "param": "after", "next": '"0"'}) as (lister, find):
+        failure: Failure = await find()
 
         assert "the next page is this one again" in failure.detail
         assert len(lister.asked) == 2

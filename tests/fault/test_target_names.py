@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from intops_runtime.core.addresses import AddressPolicy
-from intops_runtime.core.requests import HttpRequest
+from intops_runtime.core.exchanges import HttpRequest
 from intops_runtime.edges.outbound import PooledOutbound, TransportError
 
 pytestmark = pytest.mark.fault

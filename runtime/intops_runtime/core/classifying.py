@@ -13,8 +13,9 @@ from typing import Any, Final, Literal
 
 from intops_api.connector_class import ErrorClassName
 from intops_core.expressions import Activation, EvaluationError, Program, activation
+from intops_runtime.core.exchanges import HttpRequest, HttpResponse
 from intops_runtime.core.hiding import without
-from intops_runtime.core.requests import CompiledClass, HttpRequest, HttpResponse
+from intops_runtime.core.requests import CompiledClass
 
 TransportKind = Literal[
     "refused", "dns", "tls", "connect", "reset", "timeout", "blocked", "unsendable", "protocol"

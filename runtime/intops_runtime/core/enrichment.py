@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from intops_runtime.core.requests import HttpRequest
+from intops_runtime.core.exchanges import HttpRequest
 
 STALE_S: Final = 24 * 3600.0
 """How long an old answer stands in while its system is away (domain reference, class enrichmentUnavailable)."""

@@ -14,6 +14,7 @@ from intops_runtime.core import episodes, retrying
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledSystem
 from intops_runtime.core.enrichment import Enrichment, next_completion
+from intops_runtime.core.exchanges import Difference, Found
 from intops_runtime.core.gates import Gate
 from intops_runtime.core.messages import (
     COMPLETING,
@@ -28,7 +29,6 @@ from intops_runtime.core.messages import (
     Settlement,
     State,
 )
-from intops_runtime.core.requests import Difference, Found
 from intops_runtime.core.shaping import Shaped
 
 # Writes with an unknown effect that are looked up before a person is asked.

@@ -19,8 +19,8 @@ import orjson
 
 from intops_runtime.core.addresses import AddressPolicy
 from intops_runtime.core.classifying import TransportKind
+from intops_runtime.core.exchanges import HttpRequest, HttpResponse
 from intops_runtime.core.failpoints import reach
-from intops_runtime.core.requests import HttpRequest, HttpResponse
 from intops_runtime.edges.connection import Broken, Connection, RawAnswer
 
 CONNECT_TIMEOUT_S = 3.0  # domain reference 3.1, class 2

@@ -15,9 +15,9 @@ from urllib.parse import quote_plus, urlencode
 
 from intops_api.connector_class import OAuth2
 from intops_runtime.core.classifying import Failure, of_transport, pause_s
+from intops_runtime.core.exchanges import HttpRequest, HttpResponse
 from intops_runtime.core.hiding import quotable, without
 from intops_runtime.core.proving import CredentialMissing
-from intops_runtime.core.requests import HttpRequest, HttpResponse
 from intops_runtime.edges.clock import utc_now
 from intops_runtime.edges.outbound import Outbound, TransportError
 

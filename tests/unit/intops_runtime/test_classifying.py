@@ -17,7 +17,8 @@ from intops_runtime.core.classifying import (
     pause_s,
     retry_after_s,
 )
-from intops_runtime.core.requests import CompiledClass, HttpRequest, HttpResponse
+from intops_runtime.core.exchanges import HttpRequest, HttpResponse
+from intops_runtime.core.requests import CompiledClass
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 POST = HttpRequest("POST", "http://desk.example.com/ticket", {}, {"a": 1}, 10.0)

@@ -7,9 +7,9 @@ from typing import Any
 from intops_api.plan import FlowPlan
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledPlan, compile_plan
+from intops_runtime.core.exchanges import HttpRequest, HttpResponse
 from intops_runtime.core.hiding import MASK
 from intops_runtime.core.messages import Link, Message, State
-from intops_runtime.core.requests import HttpRequest, HttpResponse
 from intops_runtime.lane import comment_facts
 from intops_runtime.target import Target
 from support.runtime.flows import alerts_to_helpdesk

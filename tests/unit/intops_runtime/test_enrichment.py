@@ -12,8 +12,8 @@ from intops_runtime.core.enrichment import (
     question_of,
     remembered,
 )
+from intops_runtime.core.exchanges import HttpRequest
 from intops_runtime.core.messages import Leased, Message, Settlement, State
-from intops_runtime.core.requests import HttpRequest
 from intops_runtime.core.settling import completed
 
 GIVE_UP_S = 6 * 3600.0

@@ -11,9 +11,9 @@ import pytest
 from intops_api.connector_class import Auth
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import compile_plan
+from intops_runtime.core.exchanges import Facts, HttpRequest, HttpResponse
 from intops_runtime.core.hiding import quotable, without
 from intops_runtime.core.proving import credential_headers
-from intops_runtime.core.requests import Facts, HttpRequest, HttpResponse
 from intops_runtime.target import Target
 from support.runtime.flows import alerts_to_helpdesk
 

@@ -11,7 +11,8 @@ import pytest
 from intops_api.connector_class import ConnectorClassSpec
 from intops_core.catalog import shipped
 from intops_runtime.core.classifying import Failure, of_response
-from intops_runtime.core.requests import CompiledClass, Facts, Found, HttpRequest, HttpResponse
+from intops_runtime.core.exchanges import Facts, Found, HttpRequest, HttpResponse
+from intops_runtime.core.requests import CompiledClass
 from intops_runtime.core.stepping import Step
 from support.simulators.jira_rest import Call, JiraRest
 from support.simulators.jira_store import JiraStore

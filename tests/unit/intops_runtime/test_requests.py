@@ -8,8 +8,7 @@ import pytest
 
 from intops_api.connector_class import Operation
 from intops_core.expressions import ExpressionError
-from intops_runtime.core.requests import (
-    CompiledOperation,
+from intops_runtime.core.exchanges import (
     Difference,
     Facts,
     Found,
@@ -17,6 +16,7 @@ from intops_runtime.core.requests import (
     HttpResponse,
     RequestError,
 )
+from intops_runtime.core.requests import CompiledOperation
 
 ENDPOINT = "https://desk.example.com/api/"
 

@@ -10,7 +10,8 @@ import pytest
 from intops_core.catalog import shipped
 from intops_core.resources import Resource, parse_resource
 from intops_runtime.core.classifying import Failure, of_response
-from intops_runtime.core.requests import CompiledClass, Facts, HttpRequest, HttpResponse
+from intops_runtime.core.exchanges import Facts, HttpRequest, HttpResponse
+from intops_runtime.core.requests import CompiledClass
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 KEY = "iop1:oflqlsrjnru3ejgdpflketq5sx3g3in2"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from intops_runtime.core.compiled import CompiledTarget, compile_plan
-from intops_runtime.core.requests import Facts, HttpRequest, HttpResponse
+from intops_runtime.core.exchanges import Facts, HttpRequest, HttpResponse
 from intops_runtime.edges.outbound import TransportError
 from intops_runtime.target import Target
 from support.runtime.flows import alerts_to_helpdesk
