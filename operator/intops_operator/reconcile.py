@@ -32,6 +32,7 @@ from intops_operator.core.judging import judge_flow
 from intops_operator.core.observed import POOL
 from intops_operator.core.placing import DATABASE, Step, store_unknown
 from intops_operator.deciding import Deciding
+from intops_operator.departing import volume_is_settled
 from intops_operator.edges.cluster import Cluster, ClusterError, NotLeading
 from intops_operator.edges.reports import ReportBook
 from intops_operator.flowgauges import FlowGauges
@@ -367,33 +368,9 @@ class Reconciler:
         self._moving.forget(ref)
         tools.shaping.forget(ref)
         self._stale.discard(ref)
-        claim = tools.cache.child("PersistentVolumeClaim", ref.namespace, child_name(ref.name))
-        if claim is None or claim.leaving:
-            tools.cache.forget_pods(ref)
+        if await volume_is_settled(ref, tools.cache, tools.cluster):
             return
-        if any(pod.phase in {"Pending", "Running"} for pod in tools.cache.pods(ref)):
-            tools.queue.add_later(ref, DEPARTING_S)
-            return
-        last = tools.cache.last_pod(ref)
-        # A claim without a volume holds nothing; else the worker that ended last has to say so, if it knew it.
-        knew = last is not None and last.embedded
-        if (last is None and claim.unbound) or (knew and last is not None and last.left == 0):
-            if await tools.cluster.get("Flow", ref.namespace, ref.name) is not None:
-                return
-            # Messages cannot be made again: not if anything is otherwise than it was judged from.
-            await tools.cluster.delete(
-                claim.kind, claim.namespace, claim.name, uid=claim.uid, version=claim.version
-            )
-            journal.info("empty volume removed", namespace=ref.namespace, flow=ref.name)
-            tools.cache.forget_pods(ref)
-        else:
-            # What was said is kept with the volume: the next look must not take it for empty.
-            journal.info(
-                "volume kept, it may hold messages",
-                namespace=ref.namespace,
-                flow=ref.name,
-                left=last.left if last else None,
-            )
+        tools.queue.add_later(ref, DEPARTING_S)
 
 
 def _spec(resource: Resource) -> FlowSpec:
