@@ -197,7 +197,10 @@ class Cache:
             self._index(place, before, fact)
         if fact == before:
             return Concerned()
-        return Concerned(looks={ref for one in (before, fact) if one for ref in one.concerns})
+        looks = {ref for one in (before, fact) if one for ref in one.concerns}
+        if kind == "Deployment" and (before and before.running) != (fact and fact.running):
+            looks |= {flow for crew in looks for flow in self._flows_of(crew)}
+        return Concerned(looks=looks)
 
     def _index(self, place: Place, before: ChildFact | None, now: ChildFact | None) -> None:
         """Keep the places in pools by pool and by Flow."""
@@ -219,12 +222,13 @@ class Cache:
             if last.ran:
                 self._parted[before.crew] = _later(self._parted.get(before.crew), last)
             self._pods_of[before.crew].discard(place)
-            return Concerned(looks={before.crew})
+            return Concerned(looks={before.crew, *self.served_by(before)})
         self._pods[place] = fact
         self._pods_of[fact.crew].add(place)
         if fact == before:
             return Concerned()
-        return Concerned(looks={fact.crew})
+        changed = before is None or before.standing != fact.standing
+        return Concerned(looks={fact.crew, *(self.served_by(fact) if changed else ())})
 
     # --- what is asked ----------------------------------------------------------------
 
@@ -303,9 +307,12 @@ class Cache:
 
     def served_by(self, pod: PodFact) -> list[Ref]:
         """The Flows that a pod works for."""
-        if pod.crew.kind != POOL:
-            return [pod.crew]
-        return [Ref("Flow", slot.namespace, slot.flow) for slot in self.slots(pod.crew)]
+        return self._flows_of(pod.crew)
+
+    def _flows_of(self, crew: Ref) -> list[Ref]:
+        if crew.kind != POOL:
+            return [crew]
+        return [Ref("Flow", slot.namespace, slot.flow) for slot in self.slots(crew)]
 
     def pools(self) -> set[Ref]:
         """Every pool of which there is something."""

@@ -53,6 +53,11 @@ class PodFact:
     """Whether it keeps messages in a volume, of which it alone can say what is in it."""
 
     @property
+    def standing(self) -> tuple[object, ...]:
+        """What every Flow of a pool is told of its pods; a plan handed to one of them concerns no other."""
+        return self.phase, self.ready, self.trouble, self.is_live
+
+    @property
     def crew(self) -> Ref:
         """The Flow or the pool that it works for."""
         return crew_of(self.namespace, self.flow, self.pool)
@@ -105,6 +110,11 @@ class ChildFact:
     """Of a ConfigMap: the kind of store that its plan names; empty where an older operator wrote it."""
     version: str = field(default="", compare=False)
     """Of a PersistentVolumeClaim: its resourceVersion, so that only what was seen is deleted."""
+
+    @property
+    def running(self) -> tuple[object, ...]:
+        """Of a Deployment: what every Flow of a pool is told of it."""
+        return self.trouble, self.quota, self.deployed is None or self.deployed.current
 
     @property
     def concerns(self) -> set[Ref]:

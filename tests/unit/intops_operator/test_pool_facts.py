@@ -67,7 +67,7 @@ def test_a_flow_in_a_pool_is_served_by_the_pods_of_the_pool() -> None:
     cache.take("ConfigMap", slot(0, "one"))
     cache.take("ConfigMap", slot(1, "two"))
     cache.take("Service", {"metadata": meta("intops-one", flow="one")})
-    assert cache.take("Pod", pool_pod()).looks == {QUIET}
+    assert cache.take("Pod", pool_pod()).looks == {QUIET, ONE, TWO}
 
     assert (cache.crew(ONE), cache.crew(TWO)) == (QUIET, QUIET)
     (pod,) = cache.pods(QUIET)
@@ -76,6 +76,47 @@ def test_a_flow_in_a_pool_is_served_by_the_pods_of_the_pool() -> None:
     cache.take("ConfigMap", slot(0, "one"), deleted=True)
     assert cache.crew(ONE) == ONE
     assert cache.served_by(pod) == [TWO]
+
+
+def test_a_pod_of_a_pool_concerns_its_flows_when_it_stands_otherwise() -> None:
+    """Each tells of it. A plan that is handed to one of them is nothing to the others."""
+    cache = Cache()
+    cache.take("ConfigMap", slot(0, "one"))
+    cache.take("ConfigMap", slot(1, "two"))
+    cache.take("Pod", pool_pod())
+    handed = pool_pod()
+    handed["metadata"]["annotations"] = {names.ANNOTATION_PLAN_HASH: "of one"}
+    assert cache.take("Pod", handed).looks == {QUIET}
+
+    ready = pool_pod(conditions=[{"type": "Ready", "status": "True"}])
+    assert cache.take("Pod", ready).looks == {QUIET, ONE, TWO}
+    assert cache.take("Pod", ready, deleted=True).looks == {QUIET, ONE, TWO}
+
+
+def test_the_deployment_of_a_pool_concerns_its_flows_when_it_runs_otherwise() -> None:
+    """New pods are awaited by all of its Flows; a note on it by none."""
+    cache = Cache()
+    cache.take("ConfigMap", slot(0, "one"))
+    made: dict[str, Any] = {
+        "metadata": {**meta("intopspool-quiet"), "generation": 1},
+        "spec": {"replicas": 1},
+    }
+    assert cache.take("Deployment", made).looks == {QUIET, ONE}
+    noted = {
+        **made,
+        "metadata": {**made["metadata"], "annotations": {names.ANNOTATION_ROLLOUT: "{}"}},
+    }
+    assert cache.take("Deployment", noted).looks <= {QUIET}
+    runs = {
+        **made,
+        "status": {
+            "observedGeneration": 1,
+            "updatedReplicas": 1,
+            "replicas": 1,
+            "readyReplicas": 1,
+        },
+    }
+    assert cache.take("Deployment", runs).looks == {QUIET, ONE}
 
 
 def test_a_plan_of_ones_own_counts_before_a_place_until_it_is_removed() -> None:
