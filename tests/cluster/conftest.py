@@ -50,7 +50,7 @@ def api_server(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
         _STARTED.append(plane)
         yield plane
     finally:
-        _STARTED.clear()
+        _STARTED[:] = [one for one in _STARTED if one is not plane]
         plane.remove()
 
 
@@ -82,7 +82,7 @@ def node(request: pytest.FixtureRequest) -> Iterator[OneNode]:
         _STARTED.append(cluster)
         yield cluster
     finally:
-        _STARTED.remove(cluster)
+        _STARTED[:] = [one for one in _STARTED if one is not cluster]
         # Raises when a process, mount, interface, route or file is left: an error of the session.
         cluster.stop()
 

@@ -22,8 +22,11 @@ from support.cluster.polling import HarnessError
 BEFORE_SCHEMA_6 = "2a1fdbe"
 """The last commit of main whose embedded store has schema 5: an upgrade from it migrates stores."""
 
-SAME_SCHEMA = "bb10f1e"
-"""A commit whose store is the one of this tree, with another operator, chart, and catalogue."""
+SAME_SCHEMA = "29d068c"
+"""A commit whose store is the one of this tree, with another operator, chart, and catalogue.
+
+Its operators read past what newer workers add to their reports; older ones call such a worker silent.
+"""
 
 ENDS_SLOWLY = "cbea0aa46a35"
 """The first commit whose operators answer admission until nobody is led to them; the store is the same, too."""
