@@ -1,7 +1,8 @@
 """Bring one object to what it should be, whatever led here: gather, plan, apply, judge, write.
 
 The leader's workers call `Reconciler.look` with keys from the queue. Failures never tear down a
-running worker: without a new plan the last good one stays in its ConfigMap.
+running worker: without a new plan the last good one stays in its ConfigMap. Some 400 lines, because the
+steps of one look share what is known of the Flow; what each decides and does stands in modules of its own.
 """
 
 import asyncio
