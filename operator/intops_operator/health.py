@@ -8,12 +8,8 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from intops_operator.edges.silent_runner import SilentRunner
 from intops_operator.metrics import REGISTRY
-
-
-async def nameless(_: web.Request, response: web.StreamResponse) -> None:
-    """Take out the header in which aiohttp names itself and its version; whoever asks needs neither."""
-    response.headers.pop("Server", None)
 
 
 class HealthServer:
@@ -29,11 +25,10 @@ class HealthServer:
     async def start(self) -> None:
         """Bind; `port` is then the real one."""
         app = web.Application()
-        app.on_response_prepare.append(nameless)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = SilentRunner(app)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()

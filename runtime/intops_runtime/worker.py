@@ -41,6 +41,7 @@ from intops_runtime.core.reporting import (
     wanted_keys,
 )
 from intops_runtime.edges.action_files import ActionFiles
+from intops_runtime.edges.bare_server import BareRunner
 from intops_runtime.edges.black_box import BlackBox
 from intops_runtime.edges.capture import CaptureRegistry, capture_app
 from intops_runtime.edges.console import console_app
@@ -417,7 +418,7 @@ class Worker:
     async def _listen_on(self, app: web.Application, socket: Path) -> None:
         """Listen on a Unix socket that only its owner may use."""
         socket.unlink(missing_ok=True)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = BareRunner(app, access_log=None, handle_signals=False)
         await runner.setup()
         self._sites.append(runner)
         await web.UnixSite(runner, str(socket)).start()
@@ -427,7 +428,7 @@ class Worker:
         runner: web.BaseRunner = (
             web.ServerRunner(app)
             if isinstance(app, web.Server)
-            else web.AppRunner(app, access_log=None, handle_signals=False)
+            else BareRunner(app, access_log=None, handle_signals=False)
         )
         await runner.setup()
         self._sites.append(runner)

@@ -29,7 +29,7 @@ from intops_operator.admission.review import (
 from intops_operator.admission.telling import NOT_JUDGED
 from intops_operator.cache import Cache
 from intops_operator.core.observed import trimmed
-from intops_operator.health import nameless
+from intops_operator.edges.silent_runner import SilentRunner
 from intops_operator.journal import Journal
 from intops_operator.planner import Planner, told_apart
 
@@ -57,9 +57,8 @@ class AdmissionServer:
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> None:
         """Bind; `port` is then the real one. Certificates may be loaded into `context` any time."""
         app = web.Application(client_max_size=LARGEST_BODY)
-        app.on_response_prepare.append(nameless)
         app.router.add_post(PATH, self._validate)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = SilentRunner(app)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port, ssl_context=context).start()
         self.port = self._runner.addresses[0][1]

@@ -1,6 +1,7 @@
-"""An HTTP server below aiohttp's applications that says no more than its handler: no name, no version, no echo.
+"""HTTP servers that say no more than their handlers: no name, no version, no echo.
 
-Used by capture, which any stranger can reach. Applications take `nameless` as a signal instead.
+`BareServer` is one below aiohttp's applications, for capture, which any stranger can reach.
+Applications run in a `BareRunner` and take `nameless` as a signal.
 """
 
 import asyncio
@@ -16,6 +17,14 @@ from aiohttp.streams import StreamReader
 async def nameless(_: web.BaseRequest, response: web.StreamResponse) -> None:
     """Take out the header in which aiohttp names itself and its version; strangers need neither."""
     response.headers.pop("Server", None)
+
+
+class _Refusal(web.Response):
+    """The answer to what is no HTTP: there is no request whose hook could take the name out."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.pop("Server", None)
 
 
 class Handler(web.RequestHandler):
@@ -35,7 +44,7 @@ class Handler(web.RequestHandler):
             return super().handle_error(request, status, exc, message)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
-        refusal = web.Response(status=status, text="this is not HTTP as it should be\n")
+        refusal = _Refusal(status=status, text="this is not HTTP as it should be\n")
         refusal.force_close()
         return refusal
 
@@ -62,9 +71,20 @@ class BareServer(web.Server):
     """The server of such connections."""
 
     def __init__(
-        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        request_factory: Callable[..., web.BaseRequest] = _request,
+        **options: Any,
     ) -> None:
-        super().__init__(handler, request_factory=_request, **options)
+        super().__init__(handler, request_factory=request_factory, **options)
 
     def __call__(self) -> web.RequestHandler:
         return Handler(self, loop=self._loop, **self._kwargs)
+
+
+class BareRunner(web.AppRunner):
+    """Runs an application whose connections are as silent as those of a `BareServer`."""
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        return BareServer(server.request_handler, server.request_factory, **self._kwargs)
