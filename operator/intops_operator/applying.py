@@ -1,7 +1,7 @@
 """Bring the children of one Flow or pool to what they should be: apply, prune, tell the pods.
 
-Called by the reconciler with a plan. What did not change is not sent; what belongs to somebody
-else is not touched.
+Called by the reconciler with a plan. What is as it should be is not sent, by whichever leader it was applied;
+what belongs to somebody else is not touched.
 """
 
 import hashlib
@@ -17,7 +17,8 @@ from intops_operator.cache import Cache
 from intops_operator.core.children import CHILD_KINDS, desired
 from intops_operator.core.children.worker import Worker
 from intops_operator.core.facts import Problem
-from intops_operator.core.observed import ChildFact, digest, is_managed
+from intops_operator.core.observed import ChildFact, is_managed
+from intops_operator.core.ownership import applied_hash, owned_hash
 from intops_operator.edges.cluster import Cluster, ClusterError, NotFound
 from intops_operator.journal import Journal
 
@@ -30,9 +31,10 @@ KEPT = "PersistentVolumeClaim"  # may hold messages: never pruned with its Flow
 
 @dataclass(slots=True)
 class Applied:
-    """What was applied for one Flow or pool last, by kind: hash of the intent, digest of the result."""
+    """What was applied for one Flow or pool last."""
 
     by_kind: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Hash of what was sent, and of what was ours of the result: the API server may write a value otherwise."""
     names: dict[str, str] = field(default_factory=dict)
     """What it is called, by kind."""
     complete: bool = False
@@ -44,7 +46,7 @@ class Applied:
             return False
         for kind, (_, result) in self.by_kind.items():
             child = cache.child(kind, ref.namespace, self.names[kind])
-            if child is None or child.digest != result:
+            if child is None or child.owned != result:
                 return False
         return True
 
@@ -151,9 +153,10 @@ async def _apply(
     manifest: dict[str, Any], whose: Whose, applied: Applied, cache: Cache, cluster: Cluster
 ) -> Problem | None:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
-    intent = _hash(manifest)
+    intent = applied_hash(manifest)
     present = cache.child(kind, whose.namespace, name)
-    if present is not None and applied.by_kind.get(kind) == (intent, present.digest):
+    if present is not None and whose.has(present) and _stands(present, intent, applied):
+        applied.by_kind[kind], applied.names[kind] = (intent, present.owned), name
         return None
     if present is None:
         existing = await cluster.get(kind, whose.namespace, name)
@@ -173,12 +176,17 @@ async def _apply(
                 kind, await cluster.patch(kind, whose.namespace, name, taken), present
             )
         return _refused(kind, name, error)
-    applied.by_kind[kind], applied.names[kind] = (intent, digest(result)), name
+    applied.by_kind[kind], applied.names[kind] = (intent, owned_hash(result)), name
     cache.take_answer(kind, result, present)
     plan = (manifest["metadata"].get("annotations") or {}).get(names.ANNOTATION_PLAN_HASH)
     told = {"plan": plan} if plan else {}
     journal.info("child applied", kind=kind, namespace=whose.namespace, name=name, **told)
     return None
+
+
+def _stands(present: ChildFact, intent: str, applied: Applied) -> bool:
+    """Whether a child is as it was sent, or as it became then."""
+    return present.owned == intent or applied.by_kind.get(present.kind) == (intent, present.owned)
 
 
 async def _send(
@@ -214,11 +222,6 @@ def _refused(kind: str, name: str, error: ClusterError) -> Problem:
         Reason.QUOTA_EXCEEDED if quota else Reason.WORKER_UNAVAILABLE,
         f'{kind} "{name}" was refused by the API server: {error.message}',
     )
-
-
-def _hash(manifest: Mapping[str, Any]) -> str:
-    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 async def _prune(

@@ -12,7 +12,7 @@ from intops_api.actions import ActionReport
 from intops_api.plan import FlowPlan
 from intops_core.findings import Finding
 from intops_core.resources import Ref, Resource
-from intops_operator.applying import Applied, tell_pods, together
+from intops_operator.applying import tell_pods, together
 from intops_operator.cache import Cache
 from intops_operator.core.actions import (
     State,
@@ -23,7 +23,6 @@ from intops_operator.core.actions import (
     state_of,
     told,
 )
-from intops_operator.core.observed import digest
 from intops_operator.edges.cluster import Cluster
 from intops_operator.edges.reports import ReportBook
 from intops_operator.journal import Journal
@@ -56,7 +55,7 @@ class Deciding:
         self._asks: dict[Ref, bool] = {}
         """Whether a Flow asks for a second person, as far as it was planned."""
 
-    async def hand_down(self, flow: Ref, plan: FlowPlan | None, applied: Applied) -> bool:
+    async def hand_down(self, flow: Ref, plan: FlowPlan | None) -> bool:
         """Tell the worker of a Flow what was decided; returns whether an answer is awaited.
 
         Without a plan the last good one runs on, and its worker can still be told: but not before it
@@ -81,8 +80,6 @@ class Deciding:
                 "data": {names.ACTIONS_KEY: wanted.text},
             }
             result = await self._cluster.patch("ConfigMap", child.namespace, child.name, change)
-            intent, _ = applied.by_kind.get("ConfigMap", ("", ""))
-            applied.by_kind["ConfigMap"] = (intent, digest(result))
             self._cache.take_answer("ConfigMap", result, child)
             journal.info(
                 "decisions told", namespace=flow.namespace, flow=flow.name, count=len(waiting)

@@ -193,7 +193,7 @@ class Reconciler:
                 wanted, tools = state.plan.hash, self._tools
                 await tell_pods(ref, ANNOTATION_PLAN_HASH, wanted, tools.cache, tools.cluster)
         if not deleting:
-            state.awaits = await self._deciding.hand_down(ref, state.plan, state.applied)
+            state.awaits = await self._deciding.hand_down(ref, state.plan)
         told = [*problems, *self._pools.problems(self._tools.cache.crew(ref))]
         self._judge(ref, state, resource, told, step)
         if problems and state.problem is None:

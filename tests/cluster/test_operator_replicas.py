@@ -10,9 +10,11 @@ import os
 import signal
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from intops_operator.core.children import CHILD_KINDS
 from support.chart import render
 from support.cluster.controlplane import ControlPlane
 from support.cluster.polling import until
@@ -22,6 +24,7 @@ from support.operators import (
     NAMESPACE,
     OperatorProcess,
     apply,
+    documents,
     install_kinds,
     namespace,
     operator,
@@ -83,6 +86,64 @@ def test_the_second_replica_takes_over_when_the_leader_is_killed(
         assert follower.leads()
         transitions = api_server.kubectl.get(LEASE, "-n", NAMESPACE)["spec"]["leaseTransitions"]
         assert transitions >= 1
+
+
+def test_a_new_leader_applies_nothing_that_is_as_it_should_be(
+    api_server: ControlPlane, tmp_path: Path
+) -> None:
+    """A thousand Flows would cost the API server seven thousand writes at every change of leader."""
+    install_kinds(api_server)
+    space = "unchanged"
+    api_server.kubectl.apply(namespace(space))
+    apply(api_server, space, "connectors.yaml", "mappings.yaml")
+    (flow,) = documents("flow.yaml")
+    runtimes: dict[str, dict[str, Any]] = {
+        "alone": {},
+        "pooled": {"pool": "quiet"},
+        "scaled": {"replicas": {"min": 2, "max": 3}, "store": {"postgres": {"secretName": "db"}}},
+    }
+    for name, runtime in runtimes.items():
+        meta = {"name": name, "namespace": space}
+        spec = {**flow["spec"], "runtime": runtime}
+        api_server.kubectl.apply({**flow, "metadata": meta, "spec": spec})
+    flags = two_flags(tmp_path)
+
+    def judged(replica: OperatorProcess) -> bool:
+        told = 'reason="Applying"', f'namespace="{space}"', 'type="Programmed"'
+        lines = replica.fetch("/metrics")[1].splitlines()
+        waiting = [line for line in lines if all(part in line for part in told)]
+        idle = replica.metric("intops_operator_queue_depth") == 0
+        return len(waiting) == len(runtimes) and idle
+
+    with operator(api_server, tmp_path, "before", *flags) as before:
+        until(lambda: judged(before), "all to be judged", timeout_s=60, explain=before.tail)
+        assert {kind for kind, _ in children_applied(before, space)} == set(CHILD_KINDS)
+
+        with operator(api_server, tmp_path, "after", *flags) as after:
+            before.kill()
+            until(after.leads, "another leader", timeout_s=60, explain=after.tail)
+            until(lambda: judged(after), "all to be judged", timeout_s=60, explain=after.tail)
+            assert children_applied(after, space) == []
+
+            edit = {"spec": {"selector": {"intops.io/flow": "other"}}}
+            api_server.kubectl.run(
+                "patch", "service/intops-alone", "-n", space, "-p", json.dumps(edit)
+            )
+
+            def repaired() -> bool:
+                return children_applied(after, space) == [("Service", "intops-alone")]
+
+            until(repaired, "the Service to be repaired", timeout_s=30, explain=after.tail)
+
+
+def children_applied(replica: OperatorProcess, space: str) -> list[tuple[str, str]]:
+    """Kind and name of every child in a namespace that a replica says it has applied."""
+    lines = [json.loads(line) for line in replica.log.read_text().splitlines() if line[:1] == "{"]
+    return [
+        (line["kind"], line["name"])
+        for line in lines
+        if line.get("event") == "child applied" and line["namespace"] == space
+    ]
 
 
 def test_an_orderly_end_hands_the_lease_over(api_server: ControlPlane, tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 The cache keeps these instead of whole objects; the reconciler and the judge read them.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +14,7 @@ from intops_api.flow import EmbeddedStore
 from intops_api.report import LastWords
 from intops_core.resources import Ref
 from intops_operator.core.deployed import Deployed, deployed
+from intops_operator.core.ownership import owned_hash
 
 Manifest = Mapping[str, Any]
 
@@ -83,8 +82,8 @@ class ChildFact:
     uid: str
     flow: str
     owner_uid: str | None
-    digest: str
-    """Changes when anything changes that the operator applies."""
+    owned: str
+    """Hash of what is ours of it: of what was applied, while nobody has changed that."""
     leaving: bool = False
     trouble: str | None = None
     """Of a Deployment: why it makes no progress."""
@@ -211,7 +210,7 @@ def child_fact(kind: str, body: Manifest, before: ChildFact | None = None) -> Ch
         uid=meta.get("uid", ""),
         flow=labels.get(names.LABEL_FLOW, ""),
         owner_uid=owners[0].get("uid") if owners else None,
-        digest=digest(body),
+        owned=owned_hash(body),
         leaving=bool(meta.get("deletionTimestamp")),
         trouble=trouble,
         quota=quota,
@@ -253,22 +252,6 @@ def _deployment_trouble(body: Manifest) -> tuple[str | None, bool]:
     if progress.get("status") == "False":
         return _brief(progress.get("reason", "NotProgressing"), progress.get("message")), False
     return None, False
-
-
-def digest(body: Manifest) -> str:
-    """Hash of everything that an apply sets; not of status nor of what the server counts."""
-    meta = body["metadata"]
-    kept = {key: value for key, value in body.items() if key not in {"metadata", "status"}}
-    own = meta.get("annotations") or {}
-    kept["metadata"] = {
-        "uid": meta.get("uid"),
-        "labels": meta.get("labels"),
-        "ownerReferences": meta.get("ownerReferences"),
-        # Other annotations belong to controllers, such as a Deployment's revision.
-        "annotations": {k: v for k, v in own.items() if k.startswith(f"{names.GROUP}/")},
-    }
-    text = json.dumps(kept, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def is_managed(meta: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from intops_api import names
 from intops_api.report import LastWords
 from intops_core.resources import Ref
 from intops_operator.cache import Cache, ghost
-from intops_operator.core.observed import child_fact, digest, pod_fact
+from intops_operator.core.observed import child_fact, pod_fact
 from support.conformance import manifests
 
 FLOW = Ref("Flow", "itsm", "alerts-to-helpdesk")
@@ -149,17 +149,6 @@ def test_a_child_that_loses_its_label_is_a_change() -> None:
 
     assert cache.take("Service", bare).looks == {FLOW}
     assert cache.child("Service", "itsm", "intops-x") is None
-
-
-def test_a_digest_follows_what_is_applied_and_nothing_else() -> None:
-    """Status and bookkeeping of the server are left out."""
-    body = {"metadata": labelled(), "spec": {"a": 1}}
-    noisy = copy.deepcopy(body)
-    noisy["status"] = {"x": 1}
-    noisy["metadata"] |= {"resourceVersion": "7", "managedFields": [1]}
-
-    assert digest(noisy) == digest(body)
-    assert digest({**body, "spec": {"a": 2}}) != digest(body)
 
 
 def test_a_pod_that_cannot_pull_its_image_says_so() -> None:
