@@ -31,9 +31,9 @@ def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
 
 
 @kopf.on.login()
-def login(**_: Any) -> Any:
+def login(**given: Any) -> Any:
     """With the kubeconfig that was named."""
-    return kopf.login_with_kubeconfig()
+    return kopf.login_with_kubeconfig(**given)
 
 
 @kopf.index(GROUP, VERSION, "mappings")
