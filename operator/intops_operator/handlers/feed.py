@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from intops_api import names
 from intops_api.kinds import KINDS
@@ -61,6 +62,17 @@ class _NoProgress(kopf.ProgressStorage):
     def clear(self, *, essence: Any) -> Any:
         """Nothing was kept."""
         return essence
+
+
+class _NoMemories(ResourceMemories):
+    """Nothing is remembered of an object: kopf would keep 2 KiB of each for handlers that we do not have.
+
+    `kopf.spawn_tasks` takes such memories, but their class is not exported.
+    """
+
+    async def recall(self, raw_body: kopf.RawBody, **given: Any) -> ResourceMemory:
+        """A memory for one event."""
+        return await super().recall(raw_body, **{**given, "ephemeral": True})
 
 
 def feed_settings() -> kopf.OperatorSettings:
@@ -140,6 +152,7 @@ async def run_feed(
     tasks = await kopf.spawn_tasks(
         registry=feed_registry(access, sink),
         settings=feed_settings(),
+        memories=_NoMemories(),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=list(namespaces),
