@@ -6,6 +6,7 @@ thinking.
 
 import asyncio
 import time
+import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,9 +17,12 @@ from intops_api.plan import FlowPlan
 from intops_core.breaking import Broken, broken_flows
 from intops_core.conformance import judge
 from intops_core.findings import REFERENCE, Finding, Ref
-from intops_core.planning import PlanError, encode_plan, plan_flow, with_store
+from intops_core.planning import Judgements, PlanError, encode_plan, plan_flow, with_store
 from intops_core.resources import Resource, Resources
 from intops_operator.cache import Cache
+
+MOST_KEPT = 1_000
+"""Judgements; what Flows share is judged anew now and then, rather than keeping what one Flow alone uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,9 @@ class Planner:
 
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"intops-{name}")
+        self._among: weakref.ref[Resources] | None = None
+        self._judgements: Judgements = {}
+        """What Flows that were planned among the same resources share; only the thread touches it."""
 
     def close(self) -> None:
         """Start nothing more; a thought that runs is not waited for."""
@@ -52,7 +59,15 @@ class Planner:
     async def plan(self, flow: Resource, resources: Resources) -> Thought:
         """The plan of a Flow and its encoded form."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, _plan, flow, resources)
+        return await loop.run_in_executor(self._pool, self._plan, flow, resources)
+
+    def _plan(self, flow: Resource, resources: Resources) -> Thought:
+        is_full = len(self._judgements) > MOST_KEPT
+        if self._among is None or self._among() is not resources or is_full:
+            self._among, self._judgements = weakref.ref(resources), {}
+        planned = plan_flow(flow, resources, judgements=self._judgements)
+        findings = tuple(planned.findings)
+        return _encoded(Thought(findings, planned.plan, pattern_rules=planned.pattern_rules))
 
     async def with_store(self, thought: Thought, store: Store) -> Thought:
         """The same thought about a Flow that keeps its messages in `store`, as it did until now."""
@@ -80,12 +95,6 @@ class Planner:
         return await loop.run_in_executor(
             self._pool, lambda: broken_flows(ref, users, before, after, goes_on=goes_on)
         )
-
-
-def _plan(flow: Resource, resources: Resources) -> Thought:
-    planned = plan_flow(flow, resources)
-    findings = tuple(planned.findings)
-    return _encoded(Thought(findings, planned.plan, pattern_rules=planned.pattern_rules))
 
 
 def _encoded(thought: Thought) -> Thought:

@@ -44,3 +44,29 @@ async def test_who_waits_behind_a_thought_that_takes_too_long_is_answered_all_th
 
     assert (await first).plan is not None
     assert (await second).plan is not None
+
+
+async def test_what_flows_share_is_judged_anew_when_it_changed() -> None:
+    """Judgements are kept from one Flow to the next among the same resources, and among no others."""
+
+    def misspelt(spec: Raw) -> None:
+        spec["fields"][0]["to"] = "no_such_field"
+
+    sound, spoilt = world()[0], world(("Mapping", "incident-to-helpdesk", misspelt))[0]
+    planner = Planner("test")
+    try:
+        first = await planner.plan(flow_of(sound), sound)
+        again = await planner.plan(flow_of(sound), sound)
+        after = await planner.plan(flow_of(spoilt), spoilt)
+        back = await planner.plan(flow_of(sound), sound)
+    finally:
+        planner.close()
+
+    assert [one.plan is not None for one in (first, again, after, back)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert first.findings == again.findings == back.findings
+    assert {finding.ref.name for finding in after.findings} >= {"incident-to-helpdesk"}
