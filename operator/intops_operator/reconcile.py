@@ -8,19 +8,17 @@ steps of one look share what is known of the Flow; what each decides and does st
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from intops_api.conditions import ConditionType, Reason
 from intops_api.flow import FlowSpec
 from intops_api.names import ANNOTATION_PLAN_HASH
-from intops_api.plan import FlowPlan, PlanBlobs
-from intops_core.findings import Finding
+from intops_api.plan import FlowPlan
 from intops_core.resources import Ref, Resource
 from intops_operator.applying import Applied, apply_children, is_sized, tell_pods
 from intops_operator.cache import Cache
 from intops_operator.core.children.worker import (
-    Shape,
     Worker,
     WorkerSettings,
     child_name,
@@ -37,6 +35,7 @@ from intops_operator.departing import volume_is_settled
 from intops_operator.edges.cluster import Cluster, ClusterError, NotLeading
 from intops_operator.edges.reports import ReportBook
 from intops_operator.flowgauges import FlowGauges
+from intops_operator.flowstate import FlowState
 from intops_operator.journal import Journal
 from intops_operator.moving import Moving
 from intops_operator.planner import Planner, Thought, told_apart
@@ -49,25 +48,6 @@ from intops_operator.workqueue import WorkQueue
 journal = Journal("reconcile")
 
 DEPARTING_S = 1.0
-
-
-@dataclass(slots=True)
-class FlowState:
-    """What the leader remembers of one Flow between two looks."""
-
-    findings: tuple[Finding, ...] = ()
-    pattern_rules: frozenset[str] = frozenset()
-    plan: FlowPlan | None = None
-    plan_data: bytes = b""
-    problem: Problem | None = None
-    applied: Applied = field(default_factory=Applied)
-    place: str | None = None
-    """Where that was applied: a pool, or empty for a worker of its own."""
-    shape: Shape = field(default_factory=Shape)
-    """As it was applied last."""
-    settled: bool = False
-    awaits: bool = False
-    """Whether the worker has been told a decision and has not answered yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +148,16 @@ class Reconciler:
         if ref not in self._tools.cache:
             await self._depart(ref)
             return
+        if ref in self._flows:
+            self._flows[ref].open()
+        try:
+            await self._bring(ref)
+        finally:
+            if ref in self._flows:
+                self._flows[ref].close()
+
+    async def _bring(self, ref: Ref) -> None:
+        """Bring a Flow to what it should be."""
         state, step = self._flows.get(ref), self._step(ref)
         stands = state is not None and self._stands(ref, state, step)
         lacks = state is not None and self._lacks_plan(state, step, stands=stands)
@@ -264,10 +254,7 @@ class Reconciler:
             if not step.pool:
                 state.shape = worker.shape
                 await tools.shaping.tell(ref)
-            # The plan is in its ConfigMap now; a thousand copies here would serve nobody. Classes are shared.
-            state.plan_data = b""
-            kept = PlanBlobs(classes=worker.plan.blobs.classes)
-            state.plan = worker.plan.model_copy(update={"blobs": kept})
+            state.plan_data = b""  # it is in its ConfigMap now
             if step.deed == "go":
                 tools.cache.forget_pods(ref)
         return problems
@@ -287,7 +274,8 @@ class Reconciler:
         state = self._flows.setdefault(ref, FlowState())
         resource = tools.cache.resource(ref)
         if resource is None:
-            state.findings, state.plan, state.problem = tools.cache.broken(ref), None, None
+            state.findings, state.problem = tools.cache.broken(ref), None
+            state.replan(None)
             return state
         resources = tools.cache.snapshot(ref.namespace)
         with self._stale_again(ref):
@@ -295,7 +283,7 @@ class Reconciler:
             thought, problem = await self._as_it_is(ref, thought)
         state.findings = tuple(told_apart(f, tools.cache) for f in thought.findings)
         state.pattern_rules = thought.pattern_rules
-        state.plan, state.plan_data = thought.plan, thought.data
+        state.replan(thought.plan, thought.data)
         state.problem = problem or _plan_problem(ref, thought)
         return state
 
