@@ -7,6 +7,7 @@ change nothing we read, such as our own status writes.
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from intops_api.kinds import BY_NAME
@@ -379,12 +380,12 @@ def _later(known: PodFact | None, gone: PodFact) -> PodFact:
 def ref_of(kind: str, meta: Mapping[str, Any]) -> Ref:
     """The Ref of an object of our group; cluster-scoped ones have an empty namespace."""
     namespace = meta.get("namespace", "") if BY_NAME[kind].namespaced else ""
-    return Ref(kind, namespace, meta["name"])
+    return Ref(kind, intern(namespace), meta["name"])
 
 
 def place_of(meta: Mapping[str, Any]) -> Place:
     """Namespace and name of any object."""
-    return meta.get("namespace", ""), meta["name"]
+    return intern(meta.get("namespace", "")), meta["name"]
 
 
 def ghost(kind: str, place: Place, uid: str) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """What is kept of watched objects: small facts, and what counts as a change of them.
 
-The cache keeps these instead of whole objects; the reconciler and the judge read them.
+The cache keeps these instead of whole objects; the reconciler and the judge read them. What many of them say
+in the same words, such as the name of a namespace, they share (`intern`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from pydantic import ValidationError
@@ -147,10 +149,10 @@ def pod_fact(body: Manifest) -> PodFact:
     before = (containers[0].get("lastState") or {}) if containers else {}
     ended = state.get("terminated") or (not state.get("running") and before.get("terminated")) or {}
     labels = meta.get("labels") or {}
-    flow, pool = labels.get(names.LABEL_FLOW, ""), labels.get(names.LABEL_POOL, "")
+    flow, pool = (intern(labels.get(name, "")) for name in (names.LABEL_FLOW, names.LABEL_POOL))
     conditions = {c["type"]: c for c in status.get("conditions") or []}
     return PodFact(
-        namespace=meta["namespace"],
+        namespace=intern(meta["namespace"]),
         name=meta["name"],
         uid=meta.get("uid", ""),
         flow=flow,
@@ -205,21 +207,21 @@ def child_fact(kind: str, body: Manifest, before: ChildFact | None = None) -> Ch
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     return ChildFact(
         kind=kind,
-        namespace=meta["namespace"],
+        namespace=intern(meta["namespace"]),
         name=meta["name"],
         uid=meta.get("uid", ""),
-        flow=labels.get(names.LABEL_FLOW, ""),
-        owner_uid=owners[0].get("uid") if owners else None,
+        flow=intern(labels.get(names.LABEL_FLOW, "")),
+        owner_uid=intern(owners[0].get("uid", "")) if owners else None,
         owned=owned_hash(body),
         leaving=bool(meta.get("deletionTimestamp")),
         trouble=trouble,
         quota=quota,
         plan_hash=annotations.get(names.ANNOTATION_PLAN_HASH),
         actions_hash=annotations.get(names.ANNOTATION_ACTIONS),
-        pool=labels.get(names.LABEL_POOL, ""),
+        pool=intern(labels.get(names.LABEL_POOL, "")),
         needs=annotations.get(names.ANNOTATION_NEEDS),
         claim=_claim(body.get("spec") or {}) if kind == "PersistentVolumeClaim" else None,
-        store=labels.get(names.LABEL_STORE, ""),
+        store=intern(labels.get(names.LABEL_STORE, "")),
         deployed=_deployed(body, before) if kind == "Deployment" else None,
         scale_note=annotations.get(names.ANNOTATION_SCALE),
         unbound=kind == "PersistentVolumeClaim"
