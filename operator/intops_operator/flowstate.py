@@ -15,7 +15,8 @@ class FlowState:
     """What the leader remembers of one Flow between two looks."""
 
     findings: tuple[Finding, ...] = ()
-    pattern_rules: frozenset[str] = frozenset()
+    limits_reviews: bool = False
+    """Whether its Pattern says how far ahead a review may be."""
     plan: FlowPlan | None = None
     """As it is now; within a look only, once its worker has it."""
     plan_data: bytes = b""

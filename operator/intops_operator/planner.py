@@ -19,6 +19,7 @@ from intops_core.conformance import judge
 from intops_core.findings import REFERENCE, Finding, Ref
 from intops_core.planning import Judgements, PlanError, encode_plan, plan_flow, with_store
 from intops_core.resources import Resource, Resources
+from intops_core.rules.dates import REVIEW_RULE
 from intops_operator.cache import Cache
 
 MOST_KEPT = 1_000
@@ -35,8 +36,8 @@ class Thought:
     """The encoded plan."""
     refusal: str = ""
     """Why a plan cannot be encoded, in a sentence."""
-    pattern_rules: frozenset[str] = frozenset()
-    """Ids of the rules that its Pattern lists."""
+    limits_reviews: bool = False
+    """Whether its Pattern says how far ahead a review may be."""
 
 
 class Planner:
@@ -67,7 +68,9 @@ class Planner:
             self._among, self._judgements = weakref.ref(resources), {}
         planned = plan_flow(flow, resources, judgements=self._judgements)
         findings = tuple(planned.findings)
-        return _encoded(Thought(findings, planned.plan, pattern_rules=planned.pattern_rules))
+        return _encoded(
+            Thought(findings, planned.plan, limits_reviews=REVIEW_RULE in planned.pattern_rules)
+        )
 
     async def with_store(self, thought: Thought, store: Store) -> Thought:
         """The same thought about a Flow that keeps its messages in `store`, as it did until now."""

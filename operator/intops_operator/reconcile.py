@@ -282,7 +282,7 @@ class Reconciler:
             thought = await tools.planner.plan(resource, resources)
             thought, problem = await self._as_it_is(ref, thought)
         state.findings = tuple(told_apart(f, tools.cache) for f in thought.findings)
-        state.pattern_rules = thought.pattern_rules
+        state.limits_reviews = thought.limits_reviews
         state.replan(thought.plan, thought.data)
         state.problem = problem or _plan_problem(ref, thought)
         return state
@@ -322,7 +322,7 @@ class Reconciler:
             no_report_after_s=self._no_report_after_s,
             spec=_spec(resource) if resource else None,
             findings=state.findings,
-            pattern_rules=state.pattern_rules,
+            limits_reviews=state.limits_reviews,
             plan=state.plan,
             running_hash=config_map.plan_hash if config_map else None,
             pods=pods,

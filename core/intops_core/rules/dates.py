@@ -12,6 +12,7 @@ from intops_api.flow import FlowSpec, RuleException
 
 # Domain reference, COM-07: twice a year somebody asks whether a Flow is still what the business needs.
 LONGEST_UNTIL_REVIEW_DAYS: Final = 180
+REVIEW_RULE: Final = "COM-07"
 
 Due = Literal["exceptionExpired", "reviewDue", "reviewTooFar"]
 
@@ -48,7 +49,7 @@ def out_of_date(spec: FlowSpec, today: date, *, limits_reviews: bool) -> OutOfDa
     if spec.review_by < today.isoformat():
         return OutOfDate("reviewDue")
     last = today + timedelta(days=LONGEST_UNTIL_REVIEW_DAYS)
-    excused = any(one.rule == "COM-07" for one in spec.exceptions)
+    excused = any(one.rule == REVIEW_RULE for one in spec.exceptions)
     if limits_reviews and not excused and spec.review_by > last.isoformat():
         return OutOfDate("reviewTooFar", latest=last.isoformat())
     return None

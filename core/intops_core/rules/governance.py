@@ -10,7 +10,7 @@ from intops_api.common import duration_s
 from intops_core.error_classes import BY_NAME, class_overrides, effective_policies
 from intops_core.facts import FlowFacts
 from intops_core.findings import Breach
-from intops_core.rules.dates import LONGEST_UNTIL_REVIEW_DAYS
+from intops_core.rules.dates import LONGEST_UNTIL_REVIEW_DAYS, REVIEW_RULE
 from intops_core.rules.directions import both_directions_are_sound
 from intops_core.rules.keeping import outages_are_outlasted
 from intops_core.rules.rule import BuiltInRule
@@ -166,7 +166,7 @@ _EXAMPLE: Final = {
 
 GOVERNANCE_RULES: Final[tuple[BuiltInRule, ...]] = (
     BuiltInRule(
-        "COM-07",
+        REVIEW_RULE,
         "Somebody is accountable and can be reached, somebody above them too, and a day is set for the next look.",
         severity="warn",
         flow=somebody_answers,

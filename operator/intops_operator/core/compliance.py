@@ -16,7 +16,7 @@ def compliant(facts: FlowFacts) -> Verdict:
     kind = ConditionType.COMPLIANT
     if facts.spec is None:
         return Verdict(kind, "Unknown", Reason.PENDING, "Waits until the Flow can be read.")
-    due = out_of_date(facts.spec, facts.now.date(), limits_reviews="COM-07" in facts.pattern_rules)
+    due = out_of_date(facts.spec, facts.now.date(), limits_reviews=facts.limits_reviews)
     if due is not None:
         reason, what, action = _due(facts.spec, due)
         return Verdict(kind, "False", reason, say.tell(what, action=action, owner=facts.spec.owner))

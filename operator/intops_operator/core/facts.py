@@ -46,8 +46,8 @@ class FlowFacts:
     spec: FlowSpec | None = None
     """None if it cannot be read."""
     findings: tuple[Finding, ...] = ()
-    pattern_rules: frozenset[str] = frozenset()
-    """Ids of the rules that its Pattern lists, as far as it could be read."""
+    limits_reviews: bool = False
+    """Whether its Pattern, as far as it could be read, says how far ahead a review may be (COM-07)."""
     plan: FlowPlan | None = None
     """The wanted plan; None if there is none."""
     running_hash: str | None = None

@@ -91,7 +91,7 @@ def moving(stay: Stay) -> FlowFacts:
 
 def governed(**changes: Any) -> FlowFacts:
     """A Flow whose Pattern limits reviews."""
-    return replace(with_spec(healthy_facts(), **changes), pattern_rules=frozenset({"COM-07"}))
+    return replace(with_spec(healthy_facts(), **changes), limits_reviews=True)
 
 
 EXPIRED = RuleException.model_validate(

@@ -28,7 +28,8 @@ def test_the_rules_of_a_flows_pattern_are_known_with_and_without_a_plan() -> Non
     assert with_plan.plan is not None
     assert with_plan.data
     assert without.plan is None
-    assert "COM-07" in with_plan.pattern_rules & without.pattern_rules
+    assert with_plan.limits_reviews
+    assert without.limits_reviews
 
 
 async def test_who_waits_behind_a_thought_that_takes_too_long_is_answered_all_the_same() -> None:
