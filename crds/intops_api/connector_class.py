@@ -301,6 +301,9 @@ class Operation(ApiModel):
 
     object: FieldPath | None = None
     """Object that it works on."""
+    needs: list[str] | None = Field(default=None, max_length=16)
+    """Settings (`spec.config`) without which it cannot be asked; a Flow that needs it of a Connector without them is
+    refused."""
     request: Request
     """The request."""
     success: Expression = "response.status >= 200 && response.status < 300"

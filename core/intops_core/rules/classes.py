@@ -193,6 +193,13 @@ class _Expressions:
         # A look-up asks with the canonical record, whatever its model; its object is what it finds.
         of = None if name == LOOKUP else operation.object
         requests, answers = self.requests(of), self.answers(of)
+        for setting in operation.needs or ():
+            if setting not in self._spec.config_schema:
+                yield Breach(
+                    f"{path}.needs",
+                    f'Class has no setting "{setting}", so no Connector could give it and every Flow would be refused. '
+                    f"Declare it under configSchema.{suggestion(setting, self._spec.config_schema)}",
+                )
         request = operation.request
         for group, sources in (
             ("params", request.params),
