@@ -67,6 +67,8 @@ class Lane:
             expired = settling.expired(message, self.plan.policies, time.time())
             if expired is not None:
                 return expired
+        if episodes.is_heartbeat(message.record or {}):
+            return settling.dropped(leased, episodes.Drop("heartbeat", None), time.time())
         reach("K12")
         enrichment = await heard(self.plan, self.enrichers, leased, stamp)
         if enrichment.missing:
