@@ -258,7 +258,7 @@ async def test_where_the_list_lags_too_long_the_key_keeps_a_second_one_away() ->
 
 
 async def test_a_key_is_unique_among_open_incidents_only() -> None:
-    """Why an uncertain create is looked up, whatever the key promises: once it is resolved, nothing refuses a twin."""
+    """Why an uncertain create is looked up: once the first is resolved, nothing refuses a twin."""
     async with bench_of(settle="0s") as bench:
         bench.duty.lag_s = 30.0
         bench.duty.faults.change({"hang_after_next": 1, "scope": "creates"})

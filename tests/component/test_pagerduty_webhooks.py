@@ -1,4 +1,4 @@
-"""Webhooks V3 of the simulated PagerDuty, taken by a real worker: proof of the sender, copies, order, what is told."""
+"""Webhooks V3 of the simulated PagerDuty, taken by a real worker: who sends, copies, order, what is told."""
 
 from __future__ import annotations
 

@@ -197,8 +197,8 @@ class _Expressions:
             if setting not in self._spec.config_schema:
                 yield Breach(
                     f"{path}.needs",
-                    f'Class has no setting "{setting}", so no Connector could give it and every Flow would be refused. '
-                    f"Declare it under configSchema.{suggestion(setting, self._spec.config_schema)}",
+                    f'Class has no setting "{setting}", so no Connector could give it and every Flow would be '
+                    f"refused. Declare it under configSchema.{suggestion(setting, self._spec.config_schema)}",
                 )
         request = operation.request
         for group, sources in (

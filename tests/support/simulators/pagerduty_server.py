@@ -3,15 +3,15 @@
 It is served in the test's own loop (`support.runtime.bench`). Tests set `faults` (those of the helpdesk simulator),
 `lag_s`, `left`, `read_only` and `store.strict`, read the `ledger` of all writes, and play people with `person`.
 
-Imitated, always on: keys are unique among the open incidents of a service only, and a second create is 400; a change
-of a resolved incident is 200 and changes nothing (with `strict` 400, code 1001); writes need `From` with the address
-of a user; every answer tells the rate limit, in seconds; lists turn pages, hold one month unless all is asked for, and
-do not show at once what was just made; Events v2 answer 202 whatever comes of them, and drop the end of what is not
-open; webhooks come twice, the newest first, with the same id, signed with every secret that is valid.
+Imitated, always on: keys are unique among the open incidents of a service only, and a second create is 400; a
+change of a resolved incident is 200 and changes nothing (with `strict` 400, code 1001); writes need `From` with the
+address of a user; every answer tells the rate limit, in seconds; lists turn pages, hold one month unless all is asked
+for, and do not show at once what was just made; Events v2 answer 202 whatever comes of them, and drop the end of what
+is not open; webhooks come twice, the newest first, with the same id, signed with every secret that is valid.
 
-Not imitated: alerts and their grouping, suppression, escalation, schedules, assignments and who is notified, snoozing,
-merging, reopening, services with rules of their own for urgency, custom fields, OAuth and scopes, change events, the
-limits for one kind of request, retries of webhooks and disabled subscriptions, the size of bodies.
+Not imitated: alerts and their grouping, suppression, escalation, schedules, assignments and who is notified,
+snoozing, merging, reopening, services with rules of their own for urgency, custom fields, OAuth and scopes, change
+events, the limits for one kind of request, retries of webhooks and disabled subscriptions, the size of bodies.
 """
 
 from __future__ import annotations
