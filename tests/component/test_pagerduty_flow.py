@@ -13,6 +13,7 @@ import pytest
 
 from support.peers.process import wait_until
 from support.runtime.bench import Bench, bench_with
+from support.runtime.decisions import decision
 from support.runtime.flows import change
 from support.simulators.pagerduty_flow import EXAMPLE, alerts_to_pagerduty
 from support.simulators.pagerduty_server import KEY, PagerDutySimulator
@@ -400,3 +401,67 @@ async def test_an_incident_with_another_key_is_no_longer_ours(bench: DutyBench) 
     message = await bench.told()
     assert (message["state"], message["errorClass"]) == ("review", "conflict")
     assert bench.incident().status == "triggered"
+
+
+def a_severity_may_wait_for_a_person(manifests: list[dict[str, Any]]) -> None:
+    """A severity that nobody has placed keeps no alert from its incident; a person decides it afterwards."""
+
+    def how(spec: dict[str, Any]) -> None:
+        (rule,) = [rule for rule in spec["fields"] if rule["to"] == "severity"]
+        rule.update(onUnmapped="continue")
+        spec.pop("examples")
+
+    change(manifests, "Mapping", "alertmanager-to-event", how)
+
+
+async def known_later(bench: DutyBench, severity: str) -> None:
+    """An incident of a severity that nobody has placed, and then a person who says which it is."""
+    labels = {**FIRING["alerts"][0]["labels"], "severity": "sev-0", "criticality": "1"}
+    await bench.deliver(alert(FIRING, labels=labels))
+    assert "Severity: unknown" in (bench.incident().details or "")
+    patch = [{"path": "severity", "value": severity}]
+    bench.worker.write_actions(bench.plan, decision("u1", "edit", patch=patch))
+    await bench.until("done")
+
+
+@pytest.mark.parametrize("bench", [a_severity_may_wait_for_a_person], indirect=True)
+async def test_what_is_known_later_is_written_where_it_can_be_and_told_by_a_note(
+    bench: DutyBench,
+) -> None:
+    """Urgency and priority change; the text of an incident cannot, so a note has what it would say now."""
+    await known_later(bench, "critical")
+
+    incident = bench.incident()
+    assert (incident.urgency, incident.priority) == ("high", "PSO75BM")
+    (note,) = incident.notes
+    assert note.startswith("More is known now:\n")
+    assert "Severity: critical" in note
+    assert bench.writes()[1:] == [
+        f"PUT /incidents/{incident.id}",
+        f"POST /incidents/{incident.id}/notes",
+    ]
+
+
+@pytest.mark.parametrize("bench", [a_severity_may_wait_for_a_person], indirect=True)
+async def test_where_only_the_text_would_change_there_is_only_a_note(bench: DutyBench) -> None:
+    """A change that PagerDuty cannot make is not asked for."""
+    await known_later(bench, "info")
+
+    incident = bench.incident()
+    assert bench.writes()[1:] == [f"POST /incidents/{incident.id}/notes"]
+    assert (await bench.told())["reason"] == "commented"
+
+
+@pytest.mark.parametrize("bench", [a_severity_may_wait_for_a_person], indirect=True)
+async def test_a_change_that_is_tried_again_is_told_once(bench: DutyBench) -> None:
+    """The note comes last, so that nothing before it can make it be said twice."""
+    labels = {**FIRING["alerts"][0]["labels"], "severity": "sev-0", "criticality": "1"}
+    await bench.deliver(alert(FIRING, labels=labels))
+    bench.duty.faults.change({"reset_after_next": 1, "fail_next": 2, "scope": "writes"})
+    patch = [{"path": "severity", "value": "critical"}]
+
+    bench.worker.write_actions(bench.plan, decision("u1", "edit", patch=patch))
+    await bench.until("done")
+
+    assert bench.incident().urgency == "high"
+    assert len(bench.incident().notes) == 1

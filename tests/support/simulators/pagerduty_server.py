@@ -248,8 +248,8 @@ class PagerDutySimulator:
             return await self._spoil(request, fault)
         try:
             key = self.store.enqueue(_json(body), now=now)
-            status, shown = 202, {"status": "success", "message": "Event processed"}
-            shown["dedup_key"] = key
+            words: dict[str, Any] = {"status": "success", "message": "Event processed"}
+            status, shown = 202, {**words, "dedup_key": key}
         except Refused as refused:
             status, shown = refused.status, refused.body
         self._note("create", None, body, status, fault, now)

@@ -33,7 +33,7 @@ class Refused(Exception):
         error: dict[str, Any] = {"message": message, "code": code}
         if errors:
             error["errors"] = list(errors)
-        self.body = {"error": error}
+        self.body: dict[str, Any] = {"error": error}
 
 
 @dataclass(slots=True)

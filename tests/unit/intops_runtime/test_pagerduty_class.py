@@ -231,3 +231,16 @@ def test_a_limit_tells_its_end_in_seconds(pagerduty: CompiledClass) -> None:
     failure = failed(pagerduty, 429, error(2020, "Rate Limit Exceeded"), **limit)
 
     assert (failure.error_class, failure.retry_after_s) == ("rateLimited", 20.0)
+
+
+def test_what_cannot_be_changed_is_told(pagerduty: CompiledClass) -> None:
+    """The text of an incident is written once; nothing else that changes is told twice."""
+    update = pagerduty.operations["update"]
+    text = Facts(CONFIG, {"details": "Severity: critical"}, KEY, LINK)
+    both = Facts(CONFIG, {"details": "Severity: critical", "urgency": "high"}, KEY, LINK)
+    other = Facts(CONFIG, {"urgency": "high"}, KEY, LINK)
+
+    assert update.remark(text) == update.remark(both) == "More is known now:\nSeverity: critical"
+    assert (update.is_all_told(text), update.is_all_told(both)) == (True, False)
+    assert (update.remark(other), update.is_all_told(other)) == (None, False)
+    assert "body" not in sent(pagerduty, "update", both).body["incident"]
