@@ -122,6 +122,8 @@ class Rehearsal:
         if message.state is State.REVIEW:
             self._review += 1
             return None
+        if episodes.is_heartbeat(message.record or {}):
+            return self._drop("heartbeat")
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         shaped = shape(self._plan, message.key, message.record or {}, stamp)
         if isinstance(shaped, Unshaped):

@@ -280,6 +280,15 @@ class Unless(ApiModel):
     """CEL over `response` of that read that is true where nothing is left to do."""
 
 
+class Remark(ApiModel):
+    """Fields that the system takes only when a record is made: what changes of them is told in a remark instead."""
+
+    fields: list[FieldPath] = Field(min_length=1, max_length=16)
+    """Fields of `record`. Where nothing else has changed, the write itself is left out."""
+    text: Expression
+    """CEL over `record`, `link`, `config` for what the operation `comment` says."""
+
+
 class Paginate(ApiModel):
     """How a list goes on: that of `lookupByCorrelation`, and of the operation of `capture.poll`.
 
@@ -301,6 +310,9 @@ class Operation(ApiModel):
 
     object: FieldPath | None = None
     """Object that it works on."""
+    needs: list[str] | None = Field(default=None, max_length=16)
+    """Settings (`spec.config`) without which it cannot be asked; a Flow that needs it of a Connector without them is
+    refused."""
     request: Request
     """The request."""
     success: Expression = "response.status >= 200 && response.status < 300"
@@ -317,6 +329,8 @@ class Operation(ApiModel):
     """How a state is reached step by step."""
     unless: Unless | None = None
     """For update and transition: when the record already is where the write would bring it."""
+    remark: Remark | None = None
+    """For update and transition: what is told in a remark, because the system cannot change it."""
     paginate: Paginate | None = None
     """How a long answer goes on."""
     timeout: Duration = "20s"

@@ -16,7 +16,7 @@ from intops_runtime.core import episodes, settling
 from intops_runtime.core.classifying import Failure
 from intops_runtime.core.compiled import CompiledPlan, CompiledSystem
 from intops_runtime.core.enrichment import Enrichment
-from intops_runtime.core.exchanges import Difference, Facts, Found
+from intops_runtime.core.exchanges import Difference, Facts, Found, RequestError
 from intops_runtime.core.failpoints import reach
 from intops_runtime.core.masking import personal_in_record, personal_values
 from intops_runtime.core.messages import (
@@ -67,6 +67,8 @@ class Lane:
             expired = settling.expired(message, self.plan.policies, time.time())
             if expired is not None:
                 return expired
+        if episodes.is_heartbeat(message.record or {}):
+            return settling.dropped(leased, episodes.Drop("heartbeat", None), time.time())
         reach("K12")
         enrichment = await heard(self.plan, self.enrichers, leased, stamp)
         if enrichment.missing:
@@ -347,15 +349,19 @@ class Lane:
             return settling.done(leased, "agreed", link=known, episode=after)
         facts = Facts(target.compiled.binding.config, changed.written, message.key, link.names())
         attempt = leased.open_attempt
+        if attempt is not None and attempt.step == "comment":
+            await self.attempts.close(attempt.id, "repeated", {})  # a remark cannot be looked up
+            attempt = None
         if attempt is not None and operation.spec.read_back is not None:
             # Unknown whether the write arrived: what reads back as written needs no second write.
             read = await target.read_back(operation, facts)
             if isinstance(read, Failure):
                 return self._failed(message, target, None, read)
             if not read[1]:
-                return settling.changed(
+                ended = settling.changed(
                     leased, changed, link, read[0], attempt.id, decision, "found", time.time()
                 )
+                return await self._told(leased, target, operation, link, facts, ended)
             await self.attempts.close(attempt.id, "absent", {"readBack": "not written"})
         needless = await self._reader(message, target).is_needless(operation, facts)
         if isinstance(needless, Settlement):
@@ -363,6 +369,12 @@ class Lane:
         if needless:
             after = settling.episode_after(leased, decision.episode, time.time())
             return settling.done(leased, "agreed", link=None, episode=after)
+        if operation.is_all_told(facts):
+            same = Found(version=link.version)
+            ended = settling.changed(
+                leased, changed, link, same, None, decision, "commented", time.time()
+            )
+            return await self._told(leased, target, operation, link, facts, ended)
         headers = await self._reader(message, target).edition(operation, facts)
         if isinstance(headers, Settlement):
             return headers
@@ -389,9 +401,42 @@ class Lane:
                     leased, link, target.compiled, read[1], attempt_id=attempt_id, now=time.time()
                 )
             found = read[0]
-        return settling.changed(
+        ended = settling.changed(
             leased, changed, link, found, attempt_id, decision, "changed", time.time()
         )
+        return await self._told(leased, target, operation, link, facts, ended)
+
+    async def _told(
+        self,
+        leased: Leased,
+        target: Target,
+        operation: CompiledOperation,
+        link: Link,
+        facts: Facts,
+        ended: Settlement,
+    ) -> Settlement:
+        """Tell what the write could not change; how it ended once that is done, or where there is nothing to tell.
+
+        Last, because a remark that was told cannot be looked up: whatever fails before is tried again without one.
+        """
+        message = leased.message
+        try:
+            text = operation.remark(facts)
+        except RequestError as error:
+            words = f"{error.path}: {error.message}"
+            failure = Failure("validation", words, "remark")
+            return self._failed(message, target, ended.attempt_id, failure)
+        comment = target.operation("comment")
+        if text is None or comment is None:
+            return ended
+        if ended.attempt_id is not None:
+            await self.attempts.close(ended.attempt_id, "ok", {})
+        said = comment_facts(self.plan, target.compiled, message, link, text)
+        attempt_id = await self.attempts.intend(leased, target, "comment")
+        answer = await self.attempts.write(attempt_id, message, target, comment, said, {})
+        if isinstance(answer, Failure):
+            return self._failed(message, target, attempt_id, answer)
+        return replace(ended, attempt_id=attempt_id, outcome="ok")
 
     async def _comment(
         self,

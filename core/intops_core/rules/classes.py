@@ -16,6 +16,7 @@ from intops_api.connector_class import (
     OAuth2,
     Operation,
     Poll,
+    Remark,
     Unless,
     Verify,
 )
@@ -29,6 +30,7 @@ from intops_core.rules.expressions import Variables, typed_problem
 from intops_core.rules.policies import policy_breaches
 from intops_core.typed import Record, VarType
 
+COMMENT: Final = "comment"
 LEAST_EVERY_S: Final = 10.0
 """How often a source may be asked, in seconds."""
 
@@ -193,6 +195,13 @@ class _Expressions:
         # A look-up asks with the canonical record, whatever its model; its object is what it finds.
         of = None if name == LOOKUP else operation.object
         requests, answers = self.requests(of), self.answers(of)
+        for setting in operation.needs or ():
+            if setting not in self._spec.config_schema:
+                yield Breach(
+                    f"{path}.needs",
+                    f'Class has no setting "{setting}", so no Connector could give it and every Flow would be '
+                    f"refused. Declare it under configSchema.{suggestion(setting, self._spec.config_schema)}",
+                )
         request = operation.request
         for group, sources in (
             ("params", request.params),
@@ -227,6 +236,9 @@ class _Expressions:
             yield from self.one(operation.steps.via, f"{path}.steps.via", requests, "list")
         if operation.unless is not None:
             yield from self.unless(operation.unless, f"{path}.unless")
+        if operation.remark is not None:
+            yield from self.one(operation.remark.text, f"{path}.remark.text", requests)
+            yield from _remarked(operation, operation.remark, path, self._spec)
         if operation.paginate is not None:
             yield from self.one(operation.paginate.next, f"{path}.paginate.next", answers)
 
@@ -284,6 +296,23 @@ def _stepped(operation: Operation, path: str, spec: ConnectorClassSpec) -> Itera
             "Write its result.items and result.nativeId."
         )
         yield Breach(f"{path}.steps.choicesFrom", words)
+
+
+def _remarked(
+    operation: Operation, remark: Remark, path: str, spec: ConnectorClassSpec
+) -> Iterator[Breach]:
+    """What is told in a remark are fields of the record, and there is an operation that tells it."""
+    if COMMENT not in spec.operations:
+        words = f'There is no operation "{COMMENT}", so nothing could be told. Declare it under operations.'
+        yield Breach(f"{path}.remark", words)
+    schema = spec.objects.get(operation.object or "")
+    if schema is None:
+        return
+    record = Record(schema.fields, open=schema.open)
+    for name in remark.fields:
+        if record.schema(name) is None:
+            words = f'Object "{operation.object}" has no field "{name}", so nothing of it would be told.'
+            yield Breach(f"{path}.remark.fields", words + suggestion(name, schema.fields))
 
 
 def _token_endpoint(spec: ConnectorClassSpec) -> Iterator[Breach]:

@@ -97,6 +97,13 @@ def systems_can_play_their_roles(facts: FlowFacts) -> Iterator[Breach]:
                 f'Connector "{system.binding.connector}" has no endpoint, so nothing could be sent to it. '
                 "Write spec.endpoint in the Connector.",
             )
+        elif missing := _missing_settings(system, system.role):
+            yield Breach(
+                path,
+                f'Connector "{system.binding.connector}" does not say {" and ".join(missing)}, without which '
+                f'class {system.connector.class_} cannot be used as "{system.role_name}". Write '
+                f"{' and '.join(f'spec.config.{name}' for name in missing)} in the Connector.",
+            )
 
 
 def mappings_lead_through_the_models(facts: FlowFacts) -> Iterator[Breach]:
@@ -215,6 +222,20 @@ def _lacking(system: BoundSystem, role: Role) -> list[str]:
     """Operations of a role that the class of a bound Connector does not offer."""
     offered = system.capabilities()
     return [name for name in role.operations if name not in offered]
+
+
+def _missing_settings(system: BoundSystem, role: Role) -> list[str]:
+    """Settings that operations of a role need and the bound Connector does not give, in order."""
+    if system.class_spec is None or system.connector is None:
+        return []
+    given, schema = system.connector.config, system.class_spec.config_schema
+    asked = (system.class_spec.operations.get(name) for name in role.operations)
+    needed = {name: None for one in asked if one is not None for name in one.needs or ()}
+    return [
+        name
+        for name in needed
+        if given.get(name) is None and (name not in schema or schema[name].default is None)
+    ]
 
 
 def _model_of(facts: FlowFacts, role: Role | None) -> Model | None:

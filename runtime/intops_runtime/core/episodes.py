@@ -3,6 +3,7 @@
 Pure: an event, what is known of its key, and the Flow's closure give one decision. Called by the lane.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,11 @@ _RECOVERY_FIELDS = ("state", "resolvedAt", "resolution")
 _WORK_FIELDS = ("assignmentGroup", "assignee")
 
 
+def is_heartbeat(event: Mapping[str, Any]) -> bool:
+    """Whether an event says only that its source lives; there is no incident that it could be mapped to."""
+    return event.get("state") == "heartbeat"
+
+
 def decide(
     event: dict[str, Any],
     incident: dict[str, Any],
@@ -76,7 +82,7 @@ def decide(
         completing: Whether it was delivered before, and more is known of it now.
     """
     state = event.get("state")
-    if state == "heartbeat":
+    if is_heartbeat(event):
         return Drop("heartbeat", episode.state if episode else None)
     stands = episode.state if episode else OPEN
     if completing:

@@ -98,6 +98,7 @@ class CompiledOperation:
         self._via = _compile(spec.steps.via if spec.steps else None, RESPONSE_NAMES)
         self._next = _compile(spec.paginate.next if spec.paginate else None, RESPONSE_NAMES)
         self._unless = _compile(spec.unless.when if spec.unless else None, RESPONSE_NAMES)
+        self._remark = _compile(spec.remark.text if spec.remark else None, REQUEST_NAMES)
         others = spec.read_back.others if spec.read_back else None
         self._others = _compile(others, RESPONSE_NAMES | {"field"})
         asks = (
@@ -182,6 +183,27 @@ class CompiledOperation:
             return self._unless.evaluate(activation(self._scope(facts, request, response))) is True
         except EvaluationError:
             return False
+
+    def remark(self, facts: Facts) -> str | None:
+        """What is told of changed fields that the system takes only when a record is made; None if none changed.
+
+        Raises:
+            RequestError: the expression fails on these values.
+        """
+        told = self.spec.remark
+        if told is None or self._remark is None:
+            return None
+        if not any(path in told.fields for path, _ in leaves(facts.record)):
+            return None
+        try:
+            return _text(self._remark.evaluate(activation(facts.names()))) or None
+        except EvaluationError as error:
+            raise RequestError(f"operations.{self.name}.remark.text", error.message) from error
+
+    def is_all_told(self, facts: Facts) -> bool:
+        """Whether a remark tells everything that has changed, so that nothing is left to write."""
+        told = self.spec.remark
+        return told is not None and all(path in told.fields for path, _ in leaves(facts.record))
 
     def found(self, facts: Facts, request: HttpRequest, response: HttpResponse) -> Found:
         """What the answer says about the record; what it does not say is None."""
