@@ -139,8 +139,9 @@ class Poll(ApiModel):
 
     operation: str = Field(min_length=1, max_length=63)
     """Operation that lists what is active."""
-    also: list[Annotated[str, Field(min_length=1, max_length=63)]] = Field(
-        default_factory=list, max_length=4
+    # None where there is none: a plan that does not use it must be readable for a worker that does not know it.
+    also: list[Annotated[str, Field(min_length=1, max_length=63)]] | None = Field(
+        default=None, max_length=4
     )
     """Operations that are asked after each page, for what it only names by an id. Their requests see the body of
     the page as `record`, so they have no `object`."""

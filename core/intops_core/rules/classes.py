@@ -157,7 +157,7 @@ class _Expressions:
                 f'There is no operation "{poll.operation}", so nothing could be asked. Declare it under '
                 f"operations.{suggestion(poll.operation, spec.operations)}",
             )
-        for index, name in enumerate(poll.also):
+        for index, name in enumerate(poll.also or []):
             further = spec.operations.get(name)
             if further is None:
                 yield Breach(

@@ -302,7 +302,7 @@ def _polls(plan: FlowPlan, classes: dict[str, CompiledClass]) -> dict[str, Compi
             plain,
             duration_s(poll.every),
             duration_s(poll.patience),
-            tuple(class_.operations[name] for name in poll.also),
+            tuple(class_.operations[name] for name in poll.also or []),
         )
     return found
 
