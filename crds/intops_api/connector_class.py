@@ -4,10 +4,10 @@ Expressions see these names: `payload`, `object`, `headers` (capture); `record` 
 operation `lookup` the canonical record), `key` (correlation key), `link` (nativeId, displayId, version), `config`,
 `text`, `step` (id, to, offered: the chosen way on, where the operation has `steps`) (requests); `request` and
 `response` (`status`, `headers` in lower case, `body`) after the answer, and with them `field`, a dotted path, in
-`readBack.others`; `response`, `config`, `endpoint`, `now` in `capture.poll.body`. Secrets are never visible.
+`readBack.others`; `response`, `config`, `endpoint`, `now`, `also` in `capture.poll.body`. Secrets are never visible.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -139,8 +139,15 @@ class Poll(ApiModel):
 
     operation: str = Field(min_length=1, max_length=63)
     """Operation that lists what is active."""
+    # None where there is none: a plan that does not use it must be readable for a worker that does not know it.
+    also: list[Annotated[str, Field(min_length=1, max_length=63)]] | None = Field(
+        default=None, max_length=4
+    )
+    """Operations that are asked after each page, for what it only names by an id. Their requests see the body of
+    the page as `record`, so they have no `object`."""
     body: Expression
-    """CEL over `response`, `config`, `endpoint`, `now` that makes the body of a webhook out of the answer."""
+    """CEL over `response`, `config`, `endpoint`, `now` and `also` (operation → its `response`) that makes the body of
+    a webhook out of the answer."""
     needs: list[str] = Field(default_factory=list, max_length=16)
     """Settings (`spec.config`) without which nobody is asked, because the answer would hold what is not ours."""
     every: Duration = Field(default="5m", json_schema_extra={"x-intops-implied": True})
@@ -299,6 +306,8 @@ class Paginate(ApiModel):
     """How pages are named."""
     param: str | None = Field(default=None, max_length=64)
     """Query parameter that names the page, offset or cursor."""
+    body_param: FieldPath | None = None
+    """Path in the request's body where the cursor stands, instead of `param`; JSON-RPC asks for all by POST."""
     next: Expression | None = None
     """CEL over `response` for the next page, offset, cursor or link; null ends."""
     max: int = Field(default=1000, ge=1, le=100000)

@@ -220,7 +220,10 @@ class Polling:
             answer = await poll.target.call(operation, facts, request=page)
             if isinstance(answer, Failure):
                 return answer
-            body = _body(compiled, answer, facts.config)
+            also = await self._further(poll, answer)
+            if isinstance(also, Failure):
+                return also
+            body = _body(compiled, answer, also, facts.config)
             items = items_in(body, compiled.items_path)
             pages.append((body, [dedup_of(poll.source, HEADERS, item, body) for item in items]))
             page = operation.next_page(facts, answer.request, answer.response, len(items))
@@ -232,6 +235,20 @@ class Polling:
                 log.warning("a source lists more than is read", extra={"data": {"source": name}})
                 break
         return pages
+
+    async def _further(self, poll: _Poll, page: Answer) -> dict[str, Any] | Failure:
+        """What else is asked about a page: operation → its response."""
+        told = page.response.body
+        facts = Facts(
+            poll.compiled.system.binding.config, record=told if isinstance(told, dict) else {}
+        )
+        also: dict[str, Any] = {}
+        for operation in poll.compiled.also:
+            answer = await poll.target.call(operation, facts)
+            if isinstance(answer, Failure):
+                return answer
+            also[operation.name] = answer.response.as_value()
+        return also
 
     async def _bring(
         self, poll: _Poll, body: Mapping[str, Any], ids: list[str | None], places: list[int]
@@ -259,13 +276,16 @@ def _same(old: CompiledPoll, new: CompiledPoll) -> bool:
     return before.connector == after.connector and before.endpoint == after.endpoint
 
 
-def _body(poll: CompiledPoll, answer: Answer, config: Mapping[str, Any]) -> dict[str, Any]:
+def _body(
+    poll: CompiledPoll, answer: Answer, also: Mapping[str, Any], config: Mapping[str, Any]
+) -> dict[str, Any]:
     scope = activation(
         {
             "response": answer.response.as_value(),
             "config": config,
             "endpoint": poll.system.binding.endpoint or "",
             "now": stamp_of(utc_now()),
+            "also": also,
         }
     )
     body = poll.body.evaluate(scope)

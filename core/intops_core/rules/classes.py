@@ -159,6 +159,20 @@ class _Expressions:
                 f'There is no operation "{poll.operation}", so nothing could be asked. Declare it under '
                 f"operations.{suggestion(poll.operation, spec.operations)}",
             )
+        for index, name in enumerate(poll.also or []):
+            further = spec.operations.get(name)
+            if further is None:
+                yield Breach(
+                    f"{path}.also[{index}]",
+                    f'There is no operation "{name}", so nothing further could be asked. Declare it under '
+                    f"operations.{suggestion(name, spec.operations)}",
+                )
+            elif further.object is not None:
+                yield Breach(
+                    f"{path}.also[{index}]",
+                    f'Operation "{name}" works on an object, but what it is asked with is a page of the listing. '
+                    f"Leave out operations.{name}.object.",
+                )
         if duration_s(poll.every) < LEAST_EVERY_S:
             yield Breach(
                 f"{path}.every",
@@ -179,7 +193,7 @@ class _Expressions:
             )
         _, known = self.answers(None)
         names = {**{name: known[name] for name in ("response", "config")}}
-        asked: Variables = {**names, "endpoint": "string", "now": "string"}
+        asked: Variables = {**names, "endpoint": "string", "now": "string", "also": "map"}
         yield from self.one(poll.body, f"{path}.body", (f"{self._digest}/poll", asked), "map")
         sent = _keys(spec.auth, spec.auth.oauth2) if spec.auth is not None else set()
         for key in sorted(sent & _keys(*capture.verify)):

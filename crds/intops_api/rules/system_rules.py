@@ -171,10 +171,16 @@ _IDEMPOTENCY: Final = (
 
 _PAGINATE: Final = (
     CelRule(
-        "!has(self.style) || !(self.style in ['page', 'offset', 'cursor']) || has(self.param)",
+        "!has(self.style) || !(self.style in ['page', 'offset', 'cursor']) || has(self.param)"
+        " || has(self.bodyParam)",
         "This style asks for the next page with a query parameter, but it is not said with which; "
         "write param.",
         ".style",
+    ),
+    CelRule(
+        "!has(self.bodyParam) || (has(self.style) && self.style == 'cursor' && !has(self.param))",
+        "Only a cursor can stand in the body, and then it stands nowhere else; write style cursor and no param.",
+        ".bodyParam",
     ),
     CelRule(
         "!has(self.style) || !(self.style in ['cursor', 'link']) || has(self.next)",

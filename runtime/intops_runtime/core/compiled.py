@@ -25,7 +25,7 @@ from intops_core.typed import Record
 from intops_runtime.core.requests import CompiledClass, CompiledOperation
 
 SPLIT_NAMES = frozenset({"payload", "headers"})
-POLL_NAMES = frozenset({"response", "config", "endpoint", "now"})
+POLL_NAMES = frozenset({"response", "config", "endpoint", "now", "also"})
 ITEM_NAMES = SPLIT_NAMES | {"object"}
 LOOKUP_TIMEOUT, LOOKUP_CACHE = "2s", "5m"
 
@@ -111,6 +111,8 @@ class CompiledPoll:
     """Where the list of items is in a body, such as `alerts`."""
     every_s: float
     patience_s: float
+    also: tuple[CompiledOperation, ...] = ()
+    """What is asked after each page, with its body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +302,7 @@ def _polls(plan: FlowPlan, classes: dict[str, CompiledClass]) -> dict[str, Compi
             plain,
             duration_s(poll.every),
             duration_s(poll.patience),
+            tuple(class_.operations[name] for name in poll.also or []),
         )
     return found
 

@@ -1,4 +1,6 @@
-"""How a long answer goes on: the address of the page after one. Pure; called for each page of a search.
+"""How a long answer goes on: the address of the page after one, or the body that asks for it. Pure.
+
+Called for each page of a search and of a listing.
 
 Design reference, section 5.5: a next page must stay on the endpoint's origin, for the credential goes with it.
 """
@@ -45,6 +47,32 @@ def next_url(paginate: Paginate, url: str, told: Any, count: int) -> str | None:
     if found == url:
         raise PageError("the next page is this one again")
     return found
+
+
+def next_body(path: str, body: Any, told: Any) -> Any:
+    """The body that asks for the next page; None where this one is the last.
+
+    Args:
+        path: Where the cursor stands in the body, dotted.
+        body: What was sent for the page that was read.
+        told: The cursor of the next page, or None.
+
+    Raises:
+        PageError: it is the same page again, or the body has no such place.
+
+    >>> next_body("params.from", {"method": "get", "params": {"limit": 2}}, "7")
+    {'method': 'get', 'params': {'limit': 2, 'from': '7'}}
+    """
+    if told in (None, ""):
+        return None
+    name, _, rest = path.partition(".")
+    if not isinstance(body, dict):
+        raise PageError(f"the body has no place for {path}")
+    if rest:
+        return {**body, name: next_body(rest, body.get(name), told)}
+    if body.get(name) == told:
+        raise PageError("the next page is this one again")
+    return {**body, name: told}
 
 
 def _counted(paginate: Paginate, url: str, count: int) -> int:

@@ -21,7 +21,7 @@ from intops_runtime.core.exchanges import (
     HttpResponse,
     RequestError,
 )
-from intops_runtime.core.paging import PageError, next_url
+from intops_runtime.core.paging import PageError, next_body, next_url
 from intops_runtime.core.stepping import Step
 
 REQUEST_NAMES = frozenset({"record", "key", "link", "config", "text", "step"})
@@ -251,6 +251,9 @@ class CompiledOperation:
         try:
             if self._next is not None:
                 told = self._next.evaluate(activation(self._scope(facts, request, response)))
+            if self.spec.paginate.body_param is not None:
+                body = next_body(self.spec.paginate.body_param, request.body, told)
+                return None if body is None else replace(request, body=body)
             url = next_url(self.spec.paginate, request.url, told, count)
         except EvaluationError:
             return None  # an answer without the field that names it is the last one

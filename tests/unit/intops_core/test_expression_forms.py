@@ -182,7 +182,7 @@ def test_nearly_every_shipped_expression_has_a_form() -> None:
     everything = [text for raw in shipped() for text in _expressions(raw["spec"])]
     names = frozenset(
         {"object", "payload", "headers", "now", "event", "incident", "record", "key", "link",
-         "config", "text", "step", "request", "response", "item", "endpoint"}
+         "config", "text", "step", "request", "response", "item", "endpoint", "also"}
     )  # fmt: skip
     without = [text for text in everything if compile_expression(text, names).form is None]
 
