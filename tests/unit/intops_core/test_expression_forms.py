@@ -38,7 +38,7 @@ SHAPES = (
     *(f"({{}}).{name}()" for name in ("lowerAscii", "upperAscii", "trim", "join", "size")),
     *(f"(type({{}}) == {kind})" for kind in ("string", "list", "map", "bool", "double", "null_type")),
     *(f"({{}}).{loop}(e, e == {{}})" for loop in ("filter", "exists", "all")),
-    "({} ? {} : {})", "!({})", "-({})", "string({})", "sha256({})", "has(({}).a)", "({}).a",
+    "({} ? {} : {})", "!({})", "-({})", "string({})", "sha256({})", "percentDecode({})", "has(({}).a)", "({}).a",
     "({})[{}]", '({}).replace({}, "-")', "({}).substring({})", "({}).substring(0, {})",
     "({}).?a.orValue({})", "[{}, {}]", '{{"k": {}, "l": {}, ?"m": o.?a}}', "({}).map(e, [e, {}])",
     "({}).all(e, e.a == {})", "({} + {} + {})", "({} && {} || {})",
