@@ -93,11 +93,19 @@ class SourceLine:
 
 
 @contextmanager
-def line_from(plan: FlowPlan, desk: HelpdeskSimulator, **credentials: str) -> Iterator[SourceLine]:
-    """Run a worker with this plan; `credentials` are keys of the source's Secret beside the token."""
+def line_from(
+    plan: FlowPlan, desk: HelpdeskSimulator, *, ca: str | None = None, **credentials: str
+) -> Iterator[SourceLine]:
+    """Run a worker with this plan.
+
+    Args:
+        ca: Certificate of the authority of the Secret `source-ca`, PEM.
+        credentials: Keys of the source's Secret beside the token.
+    """
     secrets = {
         "alertmanager-token": {"token": SOURCE_TOKEN, **credentials},
         "helpdesk-token": {"token": desk.token},
+        **({} if ca is None else {"source-ca": {"ca.crt": ca}}),
     }
     with WorkerProcess(plan, secrets=secrets) as worker:
         worker.start()
