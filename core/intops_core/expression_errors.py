@@ -45,6 +45,7 @@ FUNCTION_NAMES: Final = frozenset(
         "matches",
         "or",
         "orValue",
+        "percentDecode",
         "replace",
         "reverse",
         "sha256",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from intops_core import expression_values as values
-from intops_core.expression_functions import sha256
+from intops_core.expression_functions import percent_decode, sha256
 from intops_core.expression_tree import (
     Call,
     Constant,
@@ -127,8 +127,9 @@ class _Maker:
             return maker(self, *arguments)
         if name == "dyn":
             return self.form(arguments[0])
-        if name == "sha256":
-            return self._sha256(arguments[0])
+        own = _OWN.get(name)
+        if own is not None:
+            return self._of_text(own, arguments[0])
         function = values.FUNCTIONS.get((name, len(arguments)))
         if function is None:
             raise UnknownTree
@@ -141,16 +142,16 @@ class _Maker:
             return lambda names: function(one(names), two(names))
         return lambda names: function(*[form(names) for form in forms])
 
-    def _sha256(self, argument: Node) -> Form:
+    def _of_text(self, function: Callable[[str], str], argument: Node) -> Form:
         inner = self.form(argument)
 
-        def digest(names: Names) -> str:
+        def made(names: Names) -> str:
             text = inner(names)
             if type(text) is not str:
                 raise InDoubt
-            return sha256(text)
+            return function(text)
 
-        return digest
+        return made
 
     def conditional(self, condition: Node, one: Node, other: Node) -> Form:
         test, then, otherwise = self.form(condition), self.form(one), self.form(other)
@@ -337,6 +338,11 @@ class _Maker:
         raise UnknownTree
 
 
+# Functions of our own, each from one text to another.
+_OWN: Final[dict[str, Callable[[str], str]]] = {
+    "sha256": sha256,
+    "percentDecode": percent_decode,
+}
 _OPERATORS: Final[dict[tuple[str, int], Callable[..., Form]]] = {
     ("_?_:_", 3): _Maker.conditional,
     ("_&&_", 2): _Maker.conjunction,

@@ -173,6 +173,17 @@ def text(value: Any) -> str:
     raise InDoubt
 
 
+def whole(value: Any) -> int:
+    """`int(…)` of an integer or a double, whose fraction is cut off."""
+    kind = type(value)
+    if kind is int and INT_MIN <= value <= INT_MAX:
+        return int(value)
+    # Doubles near the ends of the range round to beyond them.
+    if kind is float and abs(value) < 2**62:
+        return int(value)
+    raise InDoubt
+
+
 def _texts(*values: Any) -> None:
     for value in values:
         if type(value) is not str:
@@ -251,6 +262,7 @@ FUNCTIONS: Final[dict[tuple[str, int], Callable[..., Any]]] = {
     ("-_", 1): negate,
     ("size", 1): size,
     ("string", 1): text,
+    ("int", 1): whole,
     ("startsWith", 2): starts_with,
     ("endsWith", 2): ends_with,
     ("contains", 2): contains,

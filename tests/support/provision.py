@@ -30,7 +30,7 @@ NODE_PACKAGES = (
 """Debian packages of a node and of its images."""
 
 PEER_PACKAGES = (
-    "duktape", "e2fsprogs", "postgresql", "prometheus", "prometheus-alertmanager",
+    "duktape", "e2fsprogs", "icinga2-bin", "icinga2-common", "postgresql", "prometheus", "prometheus-alertmanager",
     "request-tracker5", "rt5-db-sqlite", "rt5-standalone", "starman", "strace",
 )  # fmt: skip
 """Debian packages of the real systems that tests talk to, and of the tools that make faults."""
@@ -47,7 +47,7 @@ request-tracker5 request-tracker5/handle-siteconfig-permissions boolean true
 
 NODE_COMMANDS = ("containerd", "ctr", "runc", "ip", "nft", "nsenter", "buildah", "debootstrap")
 PEER_COMMANDS = (
-    "duk", "initdb", "prometheus", "prometheus-alertmanager", "starman", "rt-setup-database-5",
+    "duk", "icinga2", "initdb", "prometheus", "prometheus-alertmanager", "starman", "rt-setup-database-5",
 )  # fmt: skip
 
 POLICY = Path("/usr/sbin/policy-rc.d")

@@ -38,7 +38,8 @@ SHAPES = (
     *(f"({{}}).{name}()" for name in ("lowerAscii", "upperAscii", "trim", "join", "size")),
     *(f"(type({{}}) == {kind})" for kind in ("string", "list", "map", "bool", "double", "null_type")),
     *(f"({{}}).{loop}(e, e == {{}})" for loop in ("filter", "exists", "all")),
-    "({} ? {} : {})", "!({})", "-({})", "string({})", "sha256({})", "has(({}).a)", "({}).a",
+    "({} ? {} : {})", "!({})", "-({})", "string({})", "int({})", "sha256({})",
+    "percentDecode({})", "has(({}).a)", "({}).a",
     "({})[{}]", '({}).replace({}, "-")', "({}).substring({})", "({}).substring(0, {})",
     "({}).?a.orValue({})", "[{}, {}]", '{{"k": {}, "l": {}, ?"m": o.?a}}', "({}).map(e, [e, {}])",
     "({}).all(e, e.a == {})", "({} + {} + {})", "({} && {} || {})",
@@ -202,7 +203,7 @@ def _expressions(value: Any, name: str = "") -> list[str]:
             for child, inner in value.items()
             if child not in ("examples", "fields") or isinstance(inner, list)
             for text in _expressions(inner, child)
-            if child != "examples"
+            if child not in ("examples", "values")
         ]
     if isinstance(value, list):
         return [text for inner in value for text in _expressions(inner, name)]

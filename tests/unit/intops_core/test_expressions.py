@@ -61,6 +61,9 @@ def failure(source: str) -> EvaluationError:
         pytest.param('object.a == "y" ? "other" : null', None, id="null mixes with text"),
         pytest.param('object.a == "x" ? "null" : null', "null", id="the text null is no null"),
         pytest.param('sha256("")', "e3b0c44298fc1c149afbf4c8996fb924", id="hash has 32 digits"),
+        pytest.param(
+            'percentDecode("Pr%C3%A4ge%20100%")', "Präge 100%", id="header in percent codes"
+        ),
         pytest.param('size("ÿ")', 1, id="length is in characters"),
     ],
 )
