@@ -15,7 +15,7 @@ from intops_api.conditions import Reason
 from intops_core.resources import Ref
 from intops_operator.cache import Cache
 from intops_operator.core.children import CHILD_KINDS, desired
-from intops_operator.core.children.worker import Worker
+from intops_operator.core.children.worker import Crew, Worker
 from intops_operator.core.facts import Problem
 from intops_operator.core.observed import ChildFact, is_managed
 from intops_operator.core.ownership import applied_hash, owned_hash
@@ -93,7 +93,7 @@ async def apply_children(
     # What fails from here on is done again at the next look.
     applied.complete = False
     if worker.shape.held:
-        await _resize(worker, cache, cluster)
+        await resize(worker, cache, cluster)
     if not problems:
         await _prune(wanted, whose, cache, cluster)
         # What is no longer wanted is not missed either; what waits for its turn is compared by itself.
@@ -125,7 +125,7 @@ async def apply_all(
     return problems
 
 
-def is_sized(worker: Worker, cache: Cache) -> bool:
+def is_sized(worker: Crew, cache: Cache) -> bool:
     """Whether a Deployment whose pods wait for their turn to roll has the size that it should have."""
     present = cache.child(DEPLOYMENT, worker.namespace, worker.name)
     if present is None or present.deployed is None:
@@ -134,8 +134,12 @@ def is_sized(worker: Worker, cache: Cache) -> bool:
     return present.deployed.replicas == worker.replicas and present.scale_note == noted
 
 
-async def _resize(worker: Worker, cache: Cache, cluster: Cluster) -> None:
-    """Change only the size of a Deployment whose pods wait for their turn to roll."""
+async def resize(worker: Crew, cache: Cache, cluster: Cluster) -> None:
+    """Change only the size of a Deployment whose pods wait for their turn to roll.
+
+    Raises:
+        ClusterError, NotLeading: It must be tried again.
+    """
     if is_sized(worker, cache):
         return
     present = cache.child(DEPLOYMENT, worker.namespace, worker.name)

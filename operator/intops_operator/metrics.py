@@ -103,7 +103,7 @@ RESIZES: Final = Counter(
 )
 ROLLOUT_WORKERS: Final = Gauge(
     "intops_operator_rollout_workers",
-    "Flows by how far their workers are with the operator's worker image: waiting, rolling, failed, done.",
+    "Workers, a pool's too, by how far they are with the operator's worker image: waiting, rolling, failed, done.",
     ["state"],
     registry=REGISTRY,
 )

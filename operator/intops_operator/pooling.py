@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 from intops_api import names
 from intops_core.resources import Ref
 from intops_operator.applying import (
+    DEPLOYMENT,
     Applied,
     Whose,
     apply_all,
     apply_children,
     give_up,
     remove,
+    resize,
     tell_pods,
     together,
 )
@@ -36,6 +38,7 @@ from intops_operator.core.placing import pool_full
 from intops_operator.edges.cluster import Cluster, ClusterError
 from intops_operator.edges.reports import ReportBook
 from intops_operator.journal import Journal
+from intops_operator.shaping import Shaping
 from intops_operator.workqueue import WorkQueue
 
 journal = Journal("pool")
@@ -67,12 +70,14 @@ class Pools:
         book: ReportBook,
         queue: WorkQueue[Ref],
         settings: WorkerSettings,
+        shaping: Shaping,
     ) -> None:
         self._cluster = cluster
         self._cache = cache
         self._book = book
         self._queue = queue
         self._settings = settings
+        self._shaping = shaping
         self._states: dict[Ref, PoolState] = {}
         self._seating: defaultdict[Ref, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -103,7 +108,8 @@ class Pools:
         if claim is not None and self._is_ending(ref, claim):
             self._queue.add_later(ref, DEPARTING_S)
             return
-        found = await self._apply(pool, state, grows=claim is not None)
+        shaped = self._shaping.shaped_pool(pool)
+        found = await self._apply(shaped, state, grows=claim is not None)
         if tuple(found) != state.problems:
             state.problems = tuple(found)
             for slot in slots:
@@ -123,6 +129,9 @@ class Pools:
         """Apply the pool's children. A volume that cannot grow is told, and is no reason to stop its Flows."""
         found: list[Problem] = []
         for manifest in desired_pool(pool):
+            if manifest["kind"] == DEPLOYMENT and pool.shape.held:
+                await resize(pool, self._cache, self._cluster)
+                continue
             problems = await apply_all(
                 [manifest],
                 Whose(pool.namespace, pool=pool.pool),
@@ -230,6 +239,7 @@ class Pools:
         """Nobody is in the pool: its children go, its volume only when it is surely empty."""
         name = pool_child_name(ref.name)
         self._states.pop(ref, None)
+        self._shaping.forget(ref)
         for kind in ENDING:
             child = self._cache.child(kind, ref.namespace, name)
             if child is not None and child.pool == ref.name and not self._cache.leaves(child):

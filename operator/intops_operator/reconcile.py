@@ -87,7 +87,9 @@ class Reconciler:
         self._deciding = Deciding(
             tools.cluster, tools.cache, tools.book, tools.writer, tools.queue, now
         )
-        self._pools = Pools(tools.cluster, tools.cache, tools.book, tools.queue, worker)
+        self._pools = Pools(
+            tools.cluster, tools.cache, tools.book, tools.queue, worker, tools.shaping
+        )
         self._moving = Moving(
             tools.cluster,
             tools.cache,
@@ -336,10 +338,12 @@ class Reconciler:
         )
         judged = judge_flow(facts)
         self._gauges.show(ref, judged.conditions)
-        # A pool takes a new image at once; its Flows are not waited for.
-        can_roll = state.plan is not None and not problems and shared is None
         deleting = bool(resource and (resource.meta.model_extra or {}).get("deletionTimestamp"))
-        tools.shaping.note(ref, judged, can_roll=can_roll and not deleting)
+        can_roll = state.plan is not None and not problems and not deleting
+        if shared is not None:
+            # A pool is built from what stands on its places, whatever becomes of one of its Flows.
+            can_roll = not self._pools.problems(crew)
+        tools.shaping.note(ref, judged, can_roll=can_roll)
         programmed = next(c for c in judged.conditions if c.type == ConditionType.PROGRAMMED)
         state.settled = programmed.status == "True" and not state.awaits
         tools.writer.want(ref, flow_status(facts, judged, tools.writer.written(ref)))

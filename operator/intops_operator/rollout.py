@@ -1,7 +1,8 @@
 """Bring a new worker image to all Flows in waves, and stop where one is worse off with it.
 
-The leader runs the loop; the reconciler asks for each Flow what its pods are to be made of, and says how each
-does. Everything that a new leader must know is noted on the Deployments.
+The leader runs the loop; the reconciler asks for each worker what its pods are to be made of, and says how each Flow
+does. A worker is called by the Flow whose own it is, or by its pool. Everything that a new leader must know is noted
+on the Deployments.
 """
 
 import asyncio
@@ -10,10 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from intops_api.names import LABEL_FLOW, LABEL_POOL
 from intops_core.resources import Ref
 from intops_operator import metrics
 from intops_operator.cache import Cache
 from intops_operator.core.deployed import Deployed
+from intops_operator.core.observed import POOL
 from intops_operator.core.rolling import (
     Failure,
     Pace,
@@ -21,6 +24,7 @@ from intops_operator.core.rolling import (
     Roll,
     Rolling,
     Verdict,
+    by_worker,
     decide,
     given,
 )
@@ -40,12 +44,12 @@ class Standing:
 
     ready: bool
     paused: bool = False
-    """Whether it is not Ready because a person has suspended it."""
+    """Whether it is not Ready because a person has suspended it, or has it moved."""
     review: int = 0
     delivered: int = 0
     """Messages delivered in the last hour."""
     rolls: bool = True
-    """Whether its Deployment can be applied at all."""
+    """Whether its worker's Deployment can be applied at all."""
 
 
 class Rollout:
@@ -69,25 +73,25 @@ class Rollout:
         self._standing: dict[Ref, Standing] = {}
         self._turns: dict[Ref, Roll] = {}
         self._proofs: set[Ref] = set()
-        self._failures: dict[Ref, str] = {}
+        self._failures: dict[Ref, Failure] = {}
 
-    def roll(self, flow: Ref, inputs: str, found: Deployed | None) -> tuple[Roll, bool]:
-        """What a Flow's pods are made of, and whether they are left as they are until its turn.
+    def roll(self, worker: Ref, inputs: str, found: Deployed | None) -> tuple[Roll, bool]:
+        """What a worker's pods are made of, and whether they are left as they are until its turn.
 
         Args:
-            flow: Which one.
-            inputs: Hash of what the Flow itself says about its pods.
-            found: Its Deployment as it is; None if there is none.
+            worker: Whose: a Flow's own, or a pool's.
+            inputs: Hash of what the Flow itself, or the Flows of a pool, say about the pods.
+            found: The Deployment as it is; None if there is none.
         """
         if found is None:
             return Roll(self._release, inputs), False
         roll = _roll_of(found)
-        turn = self._turns.get(flow)
+        turn = self._turns.get(worker)
         if turn is not None and roll.release != self._release:
             # Its time runs from now: what decided may lie minutes back.
             return replace(turn, inputs=inputs, at=self._now()), False
         if roll.release == self._release:
-            proved = roll.proved or flow in self._proofs
+            proved = roll.proved or worker in self._proofs
             return replace(roll, inputs=inputs, proved=proved), False
         # What its people change about their pods, and what somebody edited, does not wait for a turn.
         held = found.image == roll.release.image and roll.inputs in {"", inputs}
@@ -99,15 +103,15 @@ class Rollout:
 
     def trouble(self, flow: Ref) -> str:
         """What is to be said in the status of a Flow over which the roll-out halted; mostly empty."""
-        why = self._failures.get(flow)
-        return _halted(flow, why, self._release.image) if why else ""
+        failure = self._failures.get(flow)
+        return _halted(failure, self._release.image) if failure else ""
 
-    def forget(self, flow: Ref) -> None:
-        """The Flow is gone."""
-        self._standing.pop(flow, None)
-        self._turns.pop(flow, None)
-        self._proofs.discard(flow)
-        self._failures.pop(flow, None)
+    def forget(self, ref: Ref) -> None:
+        """The Flow or the pool is gone."""
+        self._standing.pop(ref, None)
+        self._turns.pop(ref, None)
+        self._proofs.discard(ref)
+        self._failures.pop(ref, None)
 
     async def run(self) -> None:
         """Look at all Flows now and then until cancelled.
@@ -126,52 +130,68 @@ class Rollout:
 
     async def step(self) -> None:
         """One look."""
-        flows = {one.flow: one for one in self._rolling()}
-        verdict = decide(flows.values(), self._release, self._pace, self._now())
+        crews = by_worker(self._rolling())
+        flows = [one for crew in crews.values() for one in crew]
+        verdict = decide(flows, self._release, self._pace, self._now())
         self._show(verdict)
-        for flow in verdict.turns:
-            self._turns[flow] = given(flows[flow], self._release, self._now())
+        for worker in verdict.turns:
+            self._turns[worker] = given(crews[worker], self._release, self._now())
             journal.info(
                 "worker gets new image",
-                namespace=flow.namespace, flow=flow.name, image=self._release.image,
-                waiting=verdict.waiting,
+                **_named(worker), image=self._release.image, waiting=verdict.waiting,
             )  # fmt: skip
-            self._queue.add(flow, urgent=False)
-        for flow in verdict.proofs:
-            self._proofs.add(flow)
-            self._queue.add(flow, urgent=False)
+            self._queue.add(worker, urgent=False)
+        for worker in verdict.proofs:
+            self._proofs.add(worker)
+            self._queue.add(worker, urgent=False)
         await self._tell(verdict)
 
     def _rolling(self) -> Iterator[Rolling]:
-        """Every Flow that has a Deployment of its own."""
+        """Every Flow that has a worker."""
         for child in self._cache.children("Deployment"):
-            flow = Ref("Flow", child.namespace, child.flow)
-            if child.deployed is None or child.leaving or flow not in self._cache:
+            if child.deployed is None or child.leaving:
                 continue
-            roll = _roll_of(child.deployed)
+            if child.flow:
+                worker = Ref("Flow", child.namespace, child.flow)
+                flows = [worker]
+            else:
+                worker = Ref(POOL, child.namespace, child.pool)
+                slots = self._cache.slots(worker)
+                flows = list(dict.fromkeys(Ref("Flow", one.namespace, one.flow) for one in slots))
+            yield from self._crew(
+                worker, [one for one in flows if one in self._cache], child.deployed
+            )
+
+    def _crew(self, worker: Ref, flows: list[Ref], found: Deployed) -> Iterator[Rolling]:
+        """The Flows that one worker works for."""
+        roll = _roll_of(found)
+        standings = [one for flow in flows if (one := self._standing.get(flow)) is not None]
+        can_roll = bool(standings) and all(one.rolls for one in standings)
+        if roll.release == self._release or not can_roll:
+            self._turns.pop(worker, None)
+        if roll.proved:
+            self._proofs.discard(worker)
+        pool = worker if worker.kind == POOL else None
+        for flow in flows:
             standing = self._standing.get(flow)
-            can_roll = standing is not None and standing.rolls
-            if roll.release == self._release or not can_roll:
-                self._turns.pop(flow, None)
-            if roll.proved:
-                self._proofs.discard(flow)
             judged = standing is not None and (can_roll or roll.release == self._release)
             yield Rolling(
                 flow=flow,
-                roll=roll,
-                settled=child.deployed.settled,
+                roll=roll.of(flow.name) if pool is not None else roll,
+                settled=found.settled,
                 ready=standing.ready if judged and standing is not None else None,
                 paused=standing is not None and standing.paused,
                 review=standing.review if standing is not None else 0,
                 delivered=standing.delivered if standing is not None else 0,
-                taken=flow in self._turns,
+                taken=worker in self._turns,
+                pool=pool,
             )
 
     def _show(self, verdict: Verdict) -> None:
         numbers = {
             "waiting": verdict.waiting,
             "rolling": verdict.rolling,
-            "failed": len(verdict.failures),
+            "failed": verdict.failed,
             "done": verdict.done,
         }
         for state, number in numbers.items():
@@ -180,7 +200,7 @@ class Rollout:
 
     async def _tell(self, verdict: Verdict) -> None:
         """Tell what changed: in the log, in an Event, and by another look in the Flow's status."""
-        failed = {failure.flow: failure.why for failure in verdict.failures}
+        failed = {failure.flow: failure for failure in verdict.failures}
         gone = self._failures.keys() - failed.keys()
         new = [failure for failure in verdict.failures if failure.flow not in self._failures]
         self._failures = failed
@@ -195,10 +215,10 @@ class Rollout:
 
     async def _tell_halted(self, failure: Failure, waiting: int) -> None:
         flow = failure.flow
-        text = _halted(flow, failure.why, self._release.image)
+        text = _halted(failure, self._release.image)
         journal.error(
             "roll-out halted",
-            namespace=flow.namespace, flow=flow.name, image=self._release.image,
+            **{**_named(failure.worker), **_named(flow)}, image=self._release.image,
             why=failure.why, waiting=waiting, action=text,
         )  # fmt: skip
         self._queue.add(flow, urgent=False)
@@ -220,11 +240,21 @@ def _roll_of(found: Deployed) -> Roll:
     return found.roll or Roll(Release(found.image))
 
 
-def _halted(flow: Ref, why: str, image: str) -> str:
+def _named(worker: Ref) -> dict[str, str]:
+    """Whose worker it is, for the log."""
+    kind = "pool" if worker.kind == POOL else "flow"
+    return {"namespace": worker.namespace, kind: worker.name}
+
+
+def _halted(failure: Failure, image: str) -> str:
+    worker = failure.worker
+    pooled = worker.kind == POOL
+    whose = f'this Flow of pool "{worker.name}"' if pooled else "this Flow"
+    label = LABEL_POOL if pooled else LABEL_FLOW
     return (
-        f"The roll-out of worker image {image} halted at this Flow: {why}. "
+        f"The roll-out of worker image {image} halted at {whose}: {failure.why}. "
         "Workers that have not got it keep the image they have. "
-        f"See kubectl describe pods -n {flow.namespace} -l intops.io/flow={flow.name}. "
+        f"See kubectl describe pods -n {worker.namespace} -l {label}={worker.name}. "
         "It goes on by itself when the Flow is well again, or when the operator gets another image "
         "(worker.image of the chart)."
     )

@@ -69,9 +69,9 @@ class Settings:
     scale_down_after_s: float
     """`--scale-down-after`: quiet time before the backlog allows a worker fewer (300)."""
     rollout_canaries: int
-    """`--rollout-canaries`: Flows that prove a new worker image before others get it (1)."""
+    """`--rollout-canaries`: workers that prove a new image before others get it (1)."""
     rollout_wave: int
-    """`--rollout-wave`: Flows that roll at the same time after that (10)."""
+    """`--rollout-wave`: workers that roll at the same time after that (10)."""
     rollout_pause_s: float
     """`--rollout-pause`: how long a Flow must be well with a new image before it counts (60)."""
     rollout_deadline_s: float
@@ -192,8 +192,8 @@ def _work(flag: Callable[..., None]) -> None:
     flag("status-burst", 20, int, "status writes at once after a quiet time")
     flag("reconcile-workers", 8, int, "objects reconciled at the same time")
     flag("scale-down-after", 300.0, float, "seconds of a small backlog before a worker goes")
-    flag("rollout-canaries", 1, int, "Flows that prove a new worker image before others get it")
-    flag("rollout-wave", 10, int, "Flows that roll to a new worker image at the same time")
+    flag("rollout-canaries", 1, int, "workers that prove a new image before others get it")
+    flag("rollout-wave", 10, int, "workers that roll to a new image at the same time")
     flag("rollout-pause", 60.0, float, "seconds a Flow must be well with a new image")
     flag("rollout-deadline", 180.0, float, "seconds after which a roll that does badly halts all")
 

@@ -6,14 +6,17 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 
 from intops_api.conditions import Reason
 from intops_core.resources import Ref
 from intops_operator.cache import Cache
-from intops_operator.core.children.deployment import release_of
+from intops_operator.core.children.pool import Pool
+from intops_operator.core.children.release import release_of
 from intops_operator.core.children.worker import Shape, Worker, WorkerSettings, child_name
 from intops_operator.core.deployed import roll_note, size_note
 from intops_operator.core.judging import Judged
+from intops_operator.core.observed import POOL
 from intops_operator.core.rolling import Pace
 from intops_operator.edges.cluster import Cluster
 from intops_operator.edges.reports import ReportBook
@@ -21,6 +24,9 @@ from intops_operator.rollout import Rollout, Standing
 from intops_operator.settings import Settings
 from intops_operator.sizing import Sizing
 from intops_operator.workqueue import WorkQueue
+
+PAUSED: Final = frozenset({Reason.SUSPENDED, Reason.MOVING, Reason.MOVE_HELD})
+"""Why a Flow is not Ready because a person wants it so."""
 
 
 class Shaping:
@@ -53,6 +59,15 @@ class Shaping:
         )
         return replace(worker, shape=shape)
 
+    def shaped_pool(self, pool: Pool) -> Pool:
+        """The same pool with the image that it should have now; it has one worker always."""
+        child = self._cache.child("Deployment", pool.namespace, pool.name)
+        mine = child is not None and not child.flow and child.pool == pool.pool
+        found = child.deployed if child is not None and mine else None
+        roll, held = self._rollout.roll(Ref(POOL, pool.namespace, pool.pool), pool.inputs, found)
+        notes = tuple(sorted(roll_note(roll).items()))
+        return replace(pool, shape=Shape(image=roll.release.image, notes=notes, held=held))
+
     async def tell(self, flow: Ref) -> None:
         """Tell people what was applied.
 
@@ -66,7 +81,7 @@ class Shaping:
         counts = judged.counts
         standing = Standing(
             ready=judged.ready.status == "True",
-            paused=judged.ready.reason == Reason.SUSPENDED,
+            paused=judged.ready.reason in PAUSED,
             review=counts.review if counts is not None else 0,
             delivered=counts.delivered_per_hour if counts is not None else 0,
             rolls=can_roll,
@@ -77,10 +92,10 @@ class Shaping:
         """What a halted roll-out has to say in the status of a Flow."""
         return self._rollout.trouble(flow)
 
-    def forget(self, flow: Ref) -> None:
-        """The Flow is gone."""
-        self._sizing.forget(flow)
-        self._rollout.forget(flow)
+    def forget(self, ref: Ref) -> None:
+        """The Flow or the pool is gone."""
+        self._sizing.forget(ref)
+        self._rollout.forget(ref)
 
     async def run(self) -> None:
         """Roll until cancelled.

@@ -1,4 +1,4 @@
-"""A new worker image on a real API server: one Flow, then the others, and none while one is worse off."""
+"""A new worker image on a real API server: one Flow or pool, then the others, and none while one is worse off."""
 
 from __future__ import annotations
 
@@ -85,11 +85,18 @@ def bring_up(plane: ControlPlane, workers: ReportServer, space: str) -> None:
 def run_worker(plane: ControlPlane, workers: ReportServer, space: str, name: str) -> None:
     """Start the pod of a Flow, which reports the wanted plan."""
     running_pod(plane, space, name)
+    report_well(plane, workers, space, name)
+
+
+def report_well(
+    plane: ControlPlane, workers: ReportServer, space: str, name: str, **report: Any
+) -> None:
+    """Have the worker of a Flow report the wanted plan, and wait until the Flow is Ready."""
     found = plane.kubectl.wait(
         lambda flow: bool(flow.get("status", {}).get("configHash")),
         f"flow/{name}", "-n", space, what="a plan",
     )  # fmt: skip
-    workers.say(space, name, active=found["status"]["configHash"])
+    workers.say(space, name, active=found["status"]["configHash"], **report)
     await_condition(plane, space, "Ready", "True", "Healthy", of=f"flow/{name}")
 
 
@@ -177,3 +184,114 @@ def test_the_last_good_image_takes_back_only_what_had_left_it(
         until(lambda: unproved(api, space) == 0, "it has proved itself", explain=back.tail)
     after = [pods(plane, space, name) for name in OURS]
     assert [now == then for then, now in zip(before, after, strict=True)] == [False, True, True]
+
+
+POOLED = ("one", "two")
+BUSY = {"rates": {"deliveredPerHour": 5}}
+
+
+def pool_image(api: Api, space: str) -> str:
+    """The image of the pool's pod."""
+    found = api.get("Deployment", space, "intopspool-quiet") or {}
+    return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def pool_note(api: Api, space: str) -> dict[str, Any]:
+    """What is noted about the roll of the pool."""
+    found = api.get("Deployment", space, "intopspool-quiet") or {}
+    note: dict[str, Any] = json.loads(found["metadata"]["annotations"][names.ANNOTATION_ROLLOUT])
+    return note
+
+
+def api_image(api: Api, space: str, name: str) -> str:
+    """The image of a Flow's pods."""
+    found = api.get("Deployment", space, f"intops-{name}") or {}
+    return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def pod_uids(plane: ControlPlane, space: str) -> list[str]:
+    """The pods of the pool."""
+    found = plane.kubectl.get("pods", "-n", space, "-l", f"{names.LABEL_POOL}=quiet")["items"]
+    return sorted(pod["metadata"]["uid"] for pod in found)
+
+
+def bring_up_pool(plane: ControlPlane, workers: ReportServer, space: str) -> None:
+    """Two Flows that deliver in a pool, and one with a worker of its own that does not."""
+    apply(plane, space, "connectors.yaml", "mappings.yaml")
+    for name in (*POOLED, "first"):
+        (flow,) = documents("flow.yaml")
+        flow["metadata"] = {**flow["metadata"], "name": name, "namespace": space}
+        if name in POOLED:
+            flow["spec"]["runtime"] = {"pool": "quiet", "store": {"embedded": {"size": "1Gi"}}}
+        plane.kubectl.apply(flow)
+    run_worker(plane, workers, space, "first")
+    running_pod(plane, space, "quiet", kind="pool")
+    for name in POOLED:
+        report_well(plane, workers, space, name, **BUSY)
+
+
+def says(plane: ControlPlane, space: str, name: str) -> str:
+    """What the Ready condition of a Flow says."""
+    found = plane.kubectl.get("flow", name, "-n", space)
+    return str(condition(found, "Ready").get("message", ""))
+
+
+def test_f73_a_pool_takes_one_turn_and_a_worse_flow_in_it_keeps_all_others_from_the_image(
+    plane: ControlPlane, api: Api, workers: ReportServer, space: str, tmp_path: Path
+) -> None:
+    """F73: that Flow says so and its neighbour does not; well again, it lets the others follow."""
+    with leading(plane, workers, tmp_path, "before", OLD):
+        bring_up_pool(plane, workers, space)
+        assert pool_image(api, space) == OLD
+
+    with leading(plane, workers, tmp_path, "upgraded", NEW) as upgraded:
+        until(lambda: pool_image(api, space) == NEW, "the turn of the pool", timeout_s=60,
+              explain=upgraded.tail)  # fmt: skip
+        assert pool_note(api, space)["flows"] == {"one": [True, 0], "two": [True, 0]}
+        workers.plans[space, "two"] |= {"store": {"received": 9, "review": 9}}
+        running_pod(plane, space, "quiet", kind="pool")
+        report_well(plane, workers, space, "one", **BUSY)
+        until(lambda: "halted at this Flow of pool" in says(plane, space, "two"), "it says so",
+              timeout_s=60, explain=upgraded.tail)  # fmt: skip
+        assert upgraded.metric("intops_operator_rollout_halted") == 1
+        assert "intops.io/pool=quiet" in says(plane, space, "two")
+        (line,) = [one for one in upgraded.events() if one["event"] == "roll-out halted"]
+        assert (line["flow"], line["pool"], line["waiting"]) == ("two", "quiet", 1)
+        stays(lambda: api_image(api, space, "first"), 2)
+        assert api_image(api, space, "first") == OLD
+        assert "halted" not in says(plane, space, "one")
+        upgraded.kill()
+
+    with leading(plane, workers, tmp_path, "next", NEW) as following:
+        until(lambda: following.metric("intops_operator_rollout_halted") == 1, "it is halted still",
+              timeout_s=90, explain=following.tail)  # fmt: skip
+        workers.plans[space, "two"] |= {"store": {"received": 9, "done": 9}}
+        until(lambda: api_image(api, space, "first") == NEW, "the turn of the other",
+              timeout_s=60, explain=following.tail)  # fmt: skip
+        assert pool_note(api, space)["proved"]
+        assert following.metric("intops_operator_rollout_halted") == 0
+        until(lambda: "halted" not in says(plane, space, "two"), "it says so no more",
+              explain=following.tail)  # fmt: skip
+
+
+def test_a_pool_that_waits_for_its_turn_keeps_its_pod_and_its_size(
+    plane: ControlPlane, api: Api, workers: ReportServer, space: str, tmp_path: Path
+) -> None:
+    """A plan that comes changes nothing of it, and one pod it has whatever somebody wrote."""
+    with leading(plane, workers, tmp_path, "before", OLD):
+        bring_up_pool(plane, workers, space)
+        report_well(plane, workers, space, "first", **BUSY)
+    before = pod_uids(plane, space)
+
+    with leading(plane, workers, tmp_path, "upgraded", NEW) as upgraded:
+        until(lambda: api_image(api, space, "first") == NEW, "the canary", timeout_s=60,
+              explain=upgraded.tail)  # fmt: skip
+        until(lambda: upgraded.metric("intops_operator_rollout_halted") == 1, "it halts",
+              timeout_s=60, explain=upgraded.tail)  # fmt: skip
+        assert (pool_image(api, space), pod_uids(plane, space)) == (OLD, before)
+        plane.kubectl.run("scale", "deployment/intopspool-quiet", "-n", space, "--replicas=0")
+        until(
+            lambda: plane.kubectl.get("deployment", "intopspool-quiet", "-n", space)["spec"]["replicas"],
+            "its size to be as it was", explain=upgraded.tail,
+        )  # fmt: skip
+        assert pool_image(api, space) == OLD

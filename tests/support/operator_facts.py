@@ -13,9 +13,17 @@ from intops_api.flow import FlowSpec
 from intops_api.plan import FlowPlan
 from intops_api.report import PlanReport
 from intops_core.planning import encode_plan, plan_flow
+from intops_core.resources import Ref
+from intops_operator.cache import Cache
 from intops_operator.core.children.worker import Worker, WorkerSettings
 from intops_operator.core.facts import FlowFacts, Heard
 from intops_operator.core.observed import PodFact
+from intops_operator.edges.cluster import Cluster
+from intops_operator.edges.reports import ReportBook
+from intops_operator.pooling import Pools
+from intops_operator.settings import parse_settings
+from intops_operator.shaping import shaping_of
+from intops_operator.workqueue import WorkQueue
 from support.conformance import catalogue_and_example, flow_of
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
@@ -33,6 +41,16 @@ POD = PodFact(
     plan_hash=None,
     trouble=None,
 )
+
+
+def pools_of(cluster: Cluster, cache: Cache, book: ReportBook) -> Pools:
+    """The pools of a leader that has just begun."""
+    queue, settings = WorkQueue[Ref](), WorkerSettings(image="example.com/intops-worker:1")
+    flags = parse_settings(
+        ["--namespace=intops-system", "--worker-image=example.com/intops-worker:1"], {}
+    )
+    shaping = shaping_of(flags, settings, cluster, cache, book, queue)
+    return Pools(cluster, cache, book, queue, settings, shaping)
 
 
 def example_plan() -> FlowPlan:

@@ -215,17 +215,17 @@ def operator(
         replica.stop()
 
 
-def running_pod(plane: ControlPlane, namespace: str, flow: str) -> str:
-    """Wait for the pod of a Flow and mark it as running where the report server is; its name."""
+def running_pod(plane: ControlPlane, namespace: str, of: str, *, kind: str = "flow") -> str:
+    """Wait for the pod of a Flow or of a pool and mark it as running where the report server is; its name."""
     kubectl = plane.kubectl
-    selector = f"intops.io/flow={flow}"
+    selector = f"intops.io/{kind}={of}"
 
     def found() -> str | None:
         pods = kubectl.get("pods", "-n", namespace, "-l", selector)["items"]
         living = [p for p in pods if not p["metadata"].get("deletionTimestamp")]
         return str(living[0]["metadata"]["name"]) if living else None
 
-    name = until(found, f"the pod of Flow {flow}", timeout_s=60, every_s=0.2)
+    name = until(found, f"the pod of {kind} {of}", timeout_s=60, every_s=0.2)
     kubectl.run(
         "patch", "pod", name, "-n", namespace, "--subresource=status", "--type=merge",
         "-p", json.dumps({"status": RUNNING}),

@@ -195,9 +195,10 @@ OPERATOR_ALERTS: Final = AlertGroup(
             holds_for="5m",
             summary="A new worker image is not rolled any further",
             description="A Flow is worse off with the new worker image, so no other Flow gets it.",
-            means="After an upgrade the operator gives its worker image to one Flow, then to others in waves. A Flow "
-            "that was Ready is not Ready with it, its pods do not start, or more of its messages wait in review.",
-            noticed="Nothing, but at the Flow where it halted. All others run the image that they had.",
+            means="After an upgrade the operator gives its worker image to one Flow, then to others in waves; a pool "
+            "is one of them. A Flow that was Ready is not Ready with it, its pods do not start, or more of its "
+            "messages wait in review.",
+            noticed="Nothing, but at the Flow or the pool where it halted. All others run the image that they had.",
             look=(
                 "kubectl get events --all-namespaces --field-selector reason=RolloutHalted",
                 "kubectl get flows --all-namespaces -o wide",

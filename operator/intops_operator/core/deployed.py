@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from intops_api import names
-from intops_operator.core.rolling import Release, Roll
+from intops_operator.core.rolling import Before, Release, Roll
 from intops_operator.core.scaling import Size
 
 CAPACITY_DIGITS: Final = 3
@@ -102,6 +102,8 @@ def roll_note(roll: Roll) -> dict[str, str]:
             "review": roll.review,
             "proved": roll.proved,
         }
+    if roll.flows:
+        said["flows"] = {one.flow: [one.ready, one.review] for one in roll.flows}
     return {names.ANNOTATION_ROLLOUT: _json(said)}
 
 
@@ -124,7 +126,17 @@ def _roll(said: Mapping[str, Any]) -> Roll | None:
         ready=said.get("ready") is True,
         review=review if type(review) is int else 0,
         proved=said.get("proved") is True,
+        flows=_flows(said.get("flows")),
     )
+
+
+def _flows(said: object) -> tuple[Before, ...]:
+    """How the Flows of a pool were before; one whose entry somebody broke counts as not well before."""
+    found = []
+    for flow, entry in said.items() if isinstance(said, dict) else ():
+        ready, review = entry if isinstance(entry, list) and len(entry) == 2 else (False, 0)
+        found.append(Before(str(flow), ready is True, review if type(review) is int else 0))
+    return tuple(found)
 
 
 def _noted(text: str | None) -> Mapping[str, Any]:

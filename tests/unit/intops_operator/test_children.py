@@ -11,9 +11,9 @@ import pytest
 
 from intops_api import names
 from intops_api.flow import PostgresStore, Replicas, Resources, Runtime, Store
-from intops_operator.core.children import CHILD_KINDS, desired
-from intops_operator.core.children.deployment import release_of
+from intops_operator.core.children import CHILD_KINDS, desired, pool
 from intops_operator.core.children.networkpolicy import network_policy
+from intops_operator.core.children.release import release_of
 from intops_operator.core.children.worker import (
     SECRETS_DIR,
     Manifest,
@@ -194,6 +194,15 @@ def test_a_release_is_the_image_and_all_that_every_pod_has_in_common() -> None:
         release_of(replace(one, image="example.com/worker:2")).template == release_of(one).template
     )
     assert release_of(replace(one, priority_class="high")) != release_of(one)
+
+
+def test_a_release_tells_what_all_pools_have_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another edition that gives them another flag rolls them by waves, too."""
+    one = WorkerSettings("example.com/worker:1")
+    before = release_of(one)
+    monkeypatch.setattr(pool, "REMOVE_EMPTY_AFTER_S", 7)
+
+    assert release_of(one) != before
 
 
 def test_s34_secrets_are_files_and_never_variables() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from intops_api import names
 from intops_operator.core.deployed import Deployed, deployed, roll_note, size_note
-from intops_operator.core.rolling import Release, Roll
+from intops_operator.core.rolling import Before, Release, Roll
 from intops_operator.core.scaling import Size
 
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
@@ -35,6 +35,9 @@ def body(
         Roll(Release("worker:1", "abc"), "def"),
         Roll(Release("worker:2", "abc"), "def", NOW, ready=False, review=7),
         Roll(Release("worker:2", "abc"), "def", NOW, ready=True, review=0, proved=True),
+        Roll(
+            Release("worker:2", "abc"), "def", NOW, flows=(Before("a", True, 3), Before("b", False))
+        ),
     ],
 )
 def test_what_was_noted_about_a_roll_is_read_back(roll: Roll) -> None:
@@ -70,6 +73,26 @@ def test_what_somebody_wrote_over_a_note_counts_as_not_noted(text: str) -> None:
     found = deployed(body(notes={names.ANNOTATION_SCALE: text, names.ANNOTATION_ROLLOUT: text}))
 
     assert (found.size, found.roll) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("flows", "read"),
+    [
+        ('{"a":[true,2]}', (Before("a", True, 2),)),
+        ('{"a":7,"b":[true],"c":["true","2"]}', tuple(Before(name, False) for name in "abc")),
+        ("[]", ()),
+        ("7", ()),
+    ],
+)
+def test_a_flow_of_a_pool_whose_note_somebody_broke_counts_as_ill_before(
+    flows: str, read: tuple[Before, ...]
+) -> None:
+    """Then nothing can be worse: it halts nobody."""
+    note = f'{{"image":"worker:2","at":"2026-11-25T12:00:00Z","ready":true,"flows":{flows}}}'
+    roll = deployed(body(notes={names.ANNOTATION_ROLLOUT: note})).roll
+
+    assert roll is not None
+    assert roll.flows == read
 
 
 @pytest.mark.parametrize(

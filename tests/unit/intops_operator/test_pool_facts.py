@@ -14,7 +14,6 @@ from intops_api.report import LastWords, PlanReport, ReportFlow
 from intops_core.resources import Ref
 from intops_operator.applying import Applied
 from intops_operator.cache import Cache
-from intops_operator.core.children.worker import WorkerSettings
 from intops_operator.core.facts import Problem
 from intops_operator.core.observed import POOL, is_managed, pod_fact
 from intops_operator.core.placing import OWN, Step
@@ -22,9 +21,7 @@ from intops_operator.edges.access import Access
 from intops_operator.edges.cluster import Cluster
 from intops_operator.edges.reports import Answer, ReportBook
 from intops_operator.moving import Moving
-from intops_operator.pooling import Pools
-from intops_operator.workqueue import WorkQueue
-from support.operator_facts import POD, example_spec, example_worker
+from support.operator_facts import POD, example_spec, example_worker, pools_of
 
 QUIET = Ref(POOL, "itsm", "quiet")
 ONE, TWO = Ref("Flow", "itsm", "one"), Ref("Flow", "itsm", "two")
@@ -193,8 +190,7 @@ def test_the_hundred_and_first_flow_is_told_to_go_elsewhere() -> None:
 
     async def seated() -> list[Problem]:
         async with Cluster(Access(server="http://127.0.0.1:1")) as nowhere:
-            settings = WorkerSettings(image="example.com/intops-worker:1")
-            pools = Pools(nowhere, cache, ReportBook(), WorkQueue(), settings)
+            pools = pools_of(nowhere, cache, ReportBook())
             return await pools.run(replace(example_worker(), flow="late"), "quiet", Applied())
 
     (problem,) = asyncio.run(seated())
@@ -208,8 +204,7 @@ def step_of(cache: Cache, book: ReportBook, *, pool: str | None, suspend: bool) 
     runtime = Runtime(pool=pool)
     spec = example_spec().model_copy(update={"runtime": runtime, "suspend": suspend})
     nowhere = Cluster(Access(server="http://127.0.0.1:1"))
-    settings = WorkerSettings(image="example.com/intops-worker:1")
-    pools = Pools(nowhere, cache, book, WorkQueue(), settings)
+    pools = pools_of(nowhere, cache, book)
     moving = Moving(nowhere, cache, book, pools, no_report_after_s=30.0)
     return moving.step(ONE, spec, NOW)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from intops_core.resources import Ref
 from intops_operator.core.rolling import (
     WORSE_REVIEW,
+    Before,
     Pace,
     Release,
     Roll,
@@ -132,8 +133,8 @@ def test_a_further_image_goes_first_to_what_the_last_one_broke() -> None:
     found = verdict(broken, flow("a"), proved("b"), release=NEWER)
 
     assert names(found.turns) == ["z"]
-    assert given(broken, NEWER, NOW).ready is True
-    assert given(proved("b"), NEWER, NOW) == Roll(NEWER, at=NOW)
+    assert given([broken], NEWER, NOW).ready is True
+    assert given([proved("b")], NEWER, NOW) == Roll(NEWER, at=NOW)
 
 
 def test_back_to_the_old_image_concerns_only_those_that_left_it() -> None:
@@ -167,6 +168,109 @@ def test_one_whose_turn_has_come_takes_room_until_its_deployment_shows_it() -> N
     assert verdict(flow("a", taken=True), flow("b")).turns == []
 
 
+QUIET = Ref("Pool", "itsm", "quiet")
+
+
+def pool(*flows: Rolling) -> list[Rolling]:
+    """Flows that share the worker of one pool."""
+    return [replace(one, pool=QUIET) for one in flows]
+
+
+def test_a_pool_takes_one_turn_after_single_flows_and_before_those_that_prove_nothing() -> None:
+    """A canary is one Flow where there is one that delivers."""
+    members = pool(flow("a", delivered=1), flow("b", delivered=0))
+
+    found = verdict(*members, flow("single", delivered=900), flow("silent", delivered=0))
+    assert (names(found.turns), found.waiting) == (["single"], 3)
+    found = verdict(*members, flow("silent", delivered=0))
+    assert (found.turns, found.waiting) == ([QUIET], 2)
+    found = verdict(proved("c"), *members, *[flow(f"w{n}") for n in range(9)])
+    assert len(found.turns) == 3, "a pool is one member of a wave, however many Flows it has"
+
+
+def test_what_each_flow_of_a_pool_was_before_is_noted_for_itself() -> None:
+    """Or one that was ill already would hide what becomes of all others."""
+    members = pool(flow("well", review=2), flow("ill", ready=False, review=7))
+    roll = given(members, NEW, NOW)
+
+    assert roll == Roll(
+        NEW, at=NOW, flows=(Before("well", True, 2), Before("ill", ready=False, review=7))
+    )
+    assert roll.of("well") == Roll(NEW, at=NOW, review=2)
+    assert roll.of("ill") == Roll(NEW, at=NOW, ready=False, review=7)
+
+
+@pytest.mark.parametrize(
+    ("members", "failed", "proofs"),
+    [
+        pytest.param([rolled("a", 60), rolled("b", 60)], [], [QUIET], id="all are well"),
+        pytest.param([rolled("a", 60), rolled("b", 60, ready=False)], [], [], id="one is not yet"),
+        pytest.param(
+            [rolled("a", 60), rolled("b", 60, ready=False, paused=True)], [], [QUIET],
+            id="one is suspended",
+        ),
+        pytest.param(
+            [rolled("a", 180), rolled("b", 180, ready=False)], ["b"], [], id="one is worse",
+        ),
+        pytest.param(
+            [rolled("a", 10), rolled("b", 10, review=WORSE_REVIEW)], ["b"], [],
+            id="one sends to review what went through before",
+        ),
+        pytest.param(
+            [rolled("a", 180, settled=False), rolled("b", 180, settled=False, ready=False)],
+            ["a", "b"], [], id="its worker does not start",
+        ),
+        pytest.param(
+            [rolled("a", 60), rolled("ill", 60, roll=Roll(NEW, at=NOW - timedelta(seconds=60), ready=False),
+                                     ready=False)],
+            [], [QUIET], id="one was ill before",
+        ),
+        pytest.param(
+            [rolled("a", 180, ready=False), rolled("ill", 180, ready=False, roll=Roll(
+                NEW, at=NOW - timedelta(seconds=180), ready=False))],
+            ["a"], [], id="one was ill before and another is now",
+        ),
+        pytest.param(
+            [rolled("a", 999), rolled("b", 999, ready=None)], [], [],
+            id="a new leader has not judged one of them",
+        ),
+    ],
+)  # fmt: skip
+def test_a_pool_is_as_well_as_the_worst_of_its_flows(
+    members: list[Rolling], failed: list[str], proofs: list[Ref]
+) -> None:
+    """Proved when all are, halted by any, and each that is worse is named."""
+    found = verdict(*pool(*members), proved("p"), flow("waits"))
+
+    assert [one.flow.name for one in found.failures] == failed
+    assert {one.worker for one in found.failures} == ({QUIET} if failed else set())
+    assert found.proofs == proofs
+    assert names(found.turns) == ([] if failed else ["waits"])
+    assert (found.failed, found.rolling) == ((1, 0) if failed else (0, 1))
+
+
+def test_a_flow_that_came_into_a_pool_later_has_nothing_to_lose() -> None:
+    """It begins with the image, as one with a worker of its own does: it keeps nobody from going on."""
+    at = NOW - timedelta(seconds=200)
+    roll = Roll(NEW, at=at, flows=(Before("old", True),))
+    late = flow("late", roll=roll.of("late"), ready=False)
+    old = flow("old", roll=roll.of("old"))
+
+    found = verdict(*pool(late, old), flow("a"))
+    assert (found.failures, found.proofs) == ([], [QUIET])
+
+
+def test_a_pool_that_an_image_broke_gets_the_next_one_first_and_is_measured_by_what_it_was() -> (
+    None
+):
+    """Also if a Flow of it has been ill since."""
+    roll = Roll(NEW, at=NOW - timedelta(hours=1), flows=(Before("a", True, 1), Before("b", True)))
+    members = pool(*[flow(n, roll=roll.of(n), ready=False, review=9) for n in "ab"])
+
+    assert verdict(*members, flow("c"), release=NEWER).turns == [QUIET]
+    assert given(members, NEWER, NOW).flows == roll.flows
+
+
 @given_values(
     number=st.integers(1, 25),
     wave=st.integers(1, 6),
@@ -192,7 +296,7 @@ def test_whatever_breaks_a_wave_is_never_exceeded_and_the_end_is_reached_once_it
         assert not (found.turns and found.failures)
         for ref in found.turns:
             one = flows[ref.name]
-            flows[ref.name] = replace(one, roll=given(one, NEW, now))
+            flows[ref.name] = replace(one, roll=given([one], NEW, now))
         for ref in found.proofs:
             one = flows[ref.name]
             flows[ref.name] = replace(one, roll=replace(one.roll, proved=True))

@@ -18,16 +18,13 @@ from intops_core.planning import with_store
 from intops_core.resources import Ref
 from intops_operator.cache import Cache
 from intops_operator.core.children.configmap import plan_config_map
-from intops_operator.core.children.worker import WorkerSettings
 from intops_operator.core.observed import ChildFact
 from intops_operator.core.placing import DATABASE, OWN, Step
 from intops_operator.edges.access import Access
 from intops_operator.edges.cluster import Cluster
 from intops_operator.edges.reports import Answer, ReportBook
 from intops_operator.moving import Moving
-from intops_operator.pooling import Pools
-from intops_operator.workqueue import WorkQueue
-from support.operator_facts import example_plan, example_spec, example_worker
+from support.operator_facts import example_plan, example_spec, example_worker, pools_of
 
 FLOW = Ref("Flow", "itsm", "one")
 NOW = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
@@ -41,8 +38,7 @@ class Room:
     def __init__(self) -> None:
         self.cache, self.book = Cache(), ReportBook()
         nowhere = Cluster(Access(server="http://127.0.0.1:1"))
-        settings = WorkerSettings(image="example.com/intops-worker:1")
-        pools = Pools(nowhere, self.cache, self.book, WorkQueue(), settings)
+        pools = pools_of(nowhere, self.cache, self.book)
         self.moving = Moving(nowhere, self.cache, self.book, pools, no_report_after_s=30.0)
 
     def step(self, store: Store) -> Step:

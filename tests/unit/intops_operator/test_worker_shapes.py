@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -12,10 +13,11 @@ from intops_api.flow import PostgresStore, Replicas, Runtime, Store
 from intops_api.report import PlanReport
 from intops_core.resources import Ref
 from intops_operator.cache import Cache
-from intops_operator.core.children.worker import labels
+from intops_operator.core.children.worker import labels, pool_child_name, slot_name
 from intops_operator.core.deployed import Deployed, deployed, roll_note, size_note
 from intops_operator.core.facts import Heard
-from intops_operator.core.rolling import Pace, Release, Roll
+from intops_operator.core.observed import POOL
+from intops_operator.core.rolling import Before, Pace, Release, Roll
 from intops_operator.core.scaling import Load, Size
 from intops_operator.edges.cluster import Cluster
 from intops_operator.edges.reports import ReportBook
@@ -127,6 +129,65 @@ async def test_a_flow_that_cannot_be_applied_takes_no_turn() -> None:
 
     roll, held = leader.rollout.roll(FLOW, "x", old)
     assert (roll.release, held, len(leader.queue)) == (OLD, True, 0)
+
+
+QUIET = Ref(POOL, "itsm", "quiet")
+
+
+def pooled(leader: Leader, *flows: str, roll: Roll | None) -> Deployed:
+    """What the feed brings of a pool: its Flows, their places, its Deployment."""
+    managed = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_POOL: QUIET.name}
+    raw = flow_of(catalogue_and_example()).raw
+    for place, name in enumerate(flows):
+        meta = {"name": name, "namespace": "itsm", "uid": name, "generation": 1}
+        leader.cache.take("Flow", {**raw, "metadata": meta})
+        slot = {
+            **meta,
+            "name": slot_name(QUIET.name, place),
+            "labels": {**managed, names.LABEL_FLOW: name},
+        }
+        leader.cache.take("ConfigMap", {"metadata": slot})
+    made = body(roll_note(roll) if roll else {}, image=roll.release.image if roll else "worker:1")
+    made["metadata"] |= {"name": pool_child_name(QUIET.name), "labels": managed}
+    leader.cache.take("Deployment", made)
+    return deployed(made)
+
+
+@pytest.mark.parametrize("roll", [Roll(OLD, "x"), None], ids=["noted", "made by an older operator"])
+async def test_the_worker_of_a_pool_waits_for_its_turn_until_all_of_its_flows_are_judged(
+    roll: Roll | None,
+) -> None:
+    """Then it is noted how each of them was."""
+    leader = Leader()
+    old = pooled(leader, "one", "two", roll=roll)
+    leader.rollout.note(Ref("Flow", "itsm", "one"), Standing(ready=True, review=2))
+    await leader.rollout.step()
+    assert leader.rollout.roll(QUIET, "x", old)[1], "nobody has judged the other one yet"
+
+    leader.rollout.note(Ref("Flow", "itsm", "two"), Standing(ready=False))
+    await leader.rollout.step()
+    given, held = leader.rollout.roll(QUIET, "x", old)
+    flows = (Before("one", True, 2), Before("two", ready=False))
+    assert (given, held) == (Roll(NEW, "x", NOW, flows=flows), False)
+
+    new = pooled(leader, "one", "two", roll=given)
+    leader.seconds = 60
+    await leader.rollout.step()
+    assert leader.rollout.roll(QUIET, "x", new)[0] == replace(given, proved=True)
+
+
+async def test_a_pool_that_cannot_be_applied_takes_no_turn() -> None:
+    """It would take the room of others for ever."""
+    leader = Leader()
+    old = pooled(leader, "one", roll=Roll(OLD, "x"))
+    leader.rollout.note(Ref("Flow", "itsm", "one"), Standing(ready=True))
+    await leader.rollout.step()
+    assert not leader.rollout.roll(QUIET, "x", old)[1]
+    leader.rollout.note(Ref("Flow", "itsm", "one"), Standing(ready=False, rolls=False))
+    await leader.rollout.step()
+
+    roll, held = leader.rollout.roll(QUIET, "x", old)
+    assert (roll.release, held) == (OLD, True)
 
 
 def heard(at_s: float = 0.0, **report: Any) -> Heard:

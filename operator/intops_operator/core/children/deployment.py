@@ -4,13 +4,9 @@ Called by `children.desired`. The pod template holds only what needs a restart: 
 through the ConfigMap volume and restarts nothing.
 """
 
-import hashlib
-import json
-from typing import Any, Final
+from typing import Final
 
 from intops_api import names
-from intops_api.flow import PostgresStore, Runtime, Store
-from intops_api.plan import FlowPlan
 from intops_operator.core.children.worker import (
     DATA_DIR,
     PLANS_DIR,
@@ -18,12 +14,8 @@ from intops_operator.core.children.worker import (
     USER_ID,
     Crew,
     Manifest,
-    Shape,
-    Worker,
-    WorkerSettings,
     metadata,
 )
-from intops_operator.core.rolling import Release
 
 # While a pod that must go still captures, endpoints are updated.
 LAST_CAPTURE_S: Final = 2
@@ -47,7 +39,7 @@ def worker_deployment(worker: Crew) -> Manifest:
         "strategy": {"type": "Recreate"}
         if worker.is_embedded
         else {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        "template": {"metadata": {"labels": worker.labels}, "spec": _pod(worker)},
+        "template": {"metadata": {"labels": worker.labels}, "spec": worker_pod(worker)},
     }
     meta = metadata(worker)
     if worker.shape.notes:
@@ -55,21 +47,8 @@ def worker_deployment(worker: Crew) -> Manifest:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
 
 
-def release_of(settings: WorkerSettings) -> Release:
-    """What this operator makes workers of: the image, and a hash of all that every pod has in common."""
-    pods = []
-    for store in (Store(), Store(postgres=PostgresStore(secret_name="any"))):
-        parts: dict[str, Any] = {"store": store, "bindings": []}
-        plan = FlowPlan.model_construct(**parts)
-        # The image is told by itself.
-        shape = Shape(image="any")
-        worker = Worker("any", "any", "", plan, b"", Runtime(store=store), settings, shape=shape)
-        pods.append(_pod(worker))
-    text = json.dumps(pods, sort_keys=True)
-    return Release(settings.image, hashlib.sha256(text.encode()).hexdigest()[:12])
-
-
-def _pod(worker: Crew) -> Manifest:
+def worker_pod(worker: Crew) -> Manifest:
+    """The spec of its pods."""
     pod: Manifest = {
         "serviceAccountName": worker.name,
         "automountServiceAccountToken": False,

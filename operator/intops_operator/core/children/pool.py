@@ -4,9 +4,10 @@ A Flow's needs stand on its plan's ConfigMap, so that the pool is built from wha
 the same after a change of leader, and also while one of its Flows cannot be planned.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
@@ -92,6 +93,7 @@ class Pool:
     settings: WorkerSettings
     claim: EmbeddedStore | None = None
     """The volume claim as it is, where there is one: it may grow and never changes otherwise."""
+    shape: Shape = field(default_factory=Shape)
 
     @property
     def name(self) -> str:
@@ -119,9 +121,11 @@ class Pool:
         return 1
 
     @property
-    def shape(self) -> Shape:
-        """Nothing of its own: a pool takes a new image at once, not in its turn."""
-        return Shape()
+    def inputs(self) -> str:
+        """Hash of what its Flows say about its pods."""
+        asked = self.runtime.resources.to_wire() if self.runtime.resources is not None else None
+        text = json.dumps([asked, self.secrets], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
     def is_embedded(self) -> bool:
