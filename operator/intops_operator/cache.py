@@ -92,7 +92,7 @@ class Cache:
 
     def take_answer(
         self, kind: str, body: Mapping[str, Any], known: PodFact | ChildFact | None = None
-    ) -> None:
+    ) -> Concerned:
         """Take what a request of ours was answered, unless the feed has told more since it was sent.
 
         An answer may come after the events that followed it; nothing would ever correct what it brings then.
@@ -101,10 +101,13 @@ class Cache:
             kind: Kind of the object.
             body: The answer.
             known: Of a child or a pod, what was known of it when the request was sent.
+
+        Returns:
+            What it concerns: the feed will bring the same once more, and then it is no news.
         """
         meta = body["metadata"]
         if meta.get("uid") in self._gone:
-            return
+            return Concerned()
         if kind in BY_NAME:
             ref = ref_of(kind, meta)
             same = self._uids.get(ref) == meta.get("uid")
@@ -112,8 +115,7 @@ class Cache:
         else:
             facts = self._pods if kind == "Pod" else self._children[kind]
             outdated = facts.get(place_of(meta)) is not known
-        if not outdated:
-            self.take(kind, body)
+        return Concerned() if outdated else self.take(kind, body)
 
     def _bury(self, uid: str) -> None:
         self._doomed.pop(uid, None)

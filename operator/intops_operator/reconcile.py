@@ -270,7 +270,11 @@ class Reconciler:
             self._stale.add(ref)
             tools.queue.add_later(ref, DEPARTING_S)
             return None
-        tools.cache.take_answer("Flow", live)
+        concerned = tools.cache.take_answer("Flow", live)
+        for other in concerned.plans - {ref}:
+            self.outdate(other)
+        for other in (concerned.plans | concerned.looks) - {ref}:
+            tools.queue.add(other, urgent=False)
         self._stale.discard(ref)
         tools.writer.observe(ref, live["metadata"]["uid"], live.get("status"))
         state = self._flows.setdefault(ref, FlowState())

@@ -274,3 +274,16 @@ def test_a_deletion_that_is_heard_of_late_does_not_speak_for_a_newer_pod() -> No
     cache.take("Pod", pod("one", ended(LAST_WORDS)), deleted=True)
 
     assert cache.last_pod(FLOW).left is None
+
+
+def test_what_an_answer_brings_before_the_feed_is_told_to_whom_it_concerns() -> None:
+    """The feed brings the same once more, and then it is no news: a Mapping that lost its only Flow must hear now."""
+    cache = full_cache()
+    moved = numbered(the("Flow", FLOW.name), 2)
+    (target,) = moved["spec"]["roles"]["target"]
+    before, target["mapping"] = target["mapping"], "another"
+
+    told = cache.take_answer("Flow", moved)
+
+    assert {Ref("Mapping", "itsm", before), Ref("Mapping", "itsm", "another")} <= told.looks
+    assert cache.take("Flow", moved).looks == set()
