@@ -89,6 +89,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--team", default=MARK, help="team that answers for it")
     parser.add_argument("--contact", default=MARK, help="where that team is reached")
     parser.add_argument(
+        "--escalation", default=MARK, help="whom to tell when the team of a Flow does not answer"
+    )
+    parser.add_argument(
         "--review-by", default=MARK, metavar="DAY", help="day by which a Flow is looked at again"
     )
     parser.add_argument("--dir", type=Path, help="folder with manifests that the draft may name")
@@ -197,8 +200,8 @@ def _flow(given: argparse.Namespace) -> tuple[Document, ...]:
     bound = [_bound("source", text, given, resources) for text in given.source]
     bound += [_bound("target", text, given, resources) for text in given.target]
     wanted = FlowWanted(
-        given.name, given.pattern, tuple(bound), given.team, given.contact, given.review_by
-    )
+        given.name, given.pattern, tuple(bound), given.team, given.contact, given.escalation, given.review_by
+    )  # fmt: skip
     return (flow(wanted, whole_pattern(found, resources).spec, resources, given.namespace),)
 
 

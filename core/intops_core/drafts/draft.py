@@ -80,10 +80,10 @@ def plain(value: Any) -> Any:
             return value
 
 
-def owner(team: str, contact: str) -> Entry:
-    """Who is accountable."""
-    return Entry(
-        "owner",
-        {"team": team, "contact": contact},
-        "The team that answers for it, and where it is reached.",
-    )
+def owner(team: str, contact: str, escalation: str | None = None) -> Entry:
+    """Who is accountable; with `escalation` also who is told when that team does not answer."""
+    said = {"team": team, "contact": contact}
+    if escalation is None:
+        return Entry("owner", said, "The team that answers for it, and where it is reached.")
+    note = "The team that answers for it, where it is reached, and whom to tell when it does not answer."
+    return Entry("owner", {**said, "escalation": escalation}, note)

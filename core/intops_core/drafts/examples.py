@@ -34,7 +34,7 @@ def example_of(
     raw = [plain(rule) for rule in rules]
     marked = {rule["to"] for rule in raw if _has_mark(rule)}
     message, payload = samples.objects[0], samples.payloads[0]
-    small = _cut(message, [*_read(raw, message)])
+    small = _cut(message, [*_read(raw, message, source_name)])
     around = _around(payload, variants) if samples.items != "payload" else None
     stand_ins = [_stand_in(rule, target) if rule["to"] in marked else rule for rule in raw]
     body = {**ends, "variants": list(variants), "fields": stand_ins}
@@ -85,7 +85,9 @@ def _stand_in(rule: Mapping[str, Any], target: Record) -> dict[str, Any]:
     return {"to": rule["to"], "cel": fixed, "meaning": rule["meaning"]}
 
 
-def _read(rules: Sequence[Mapping[str, Any]], message: Mapping[str, Any]) -> Iterator[str]:
+def _read(
+    rules: Sequence[Mapping[str, Any]], message: Mapping[str, Any], source_name: str
+) -> Iterator[str]:
     """Paths of the message that the rules look at."""
     for rule in rules:
         from_ = rule.get("from", [])
@@ -93,7 +95,7 @@ def _read(rules: Sequence[Mapping[str, Any]], message: Mapping[str, Any]) -> Ite
         cel = str(rule.get("cel", ""))
         for path, _ in _leaves(message):
             # In CEL as in a path, where every name can be written there.
-            if f"object.{path}" in cel:
+            if f"{source_name}.{path}" in cel:
                 yield path
 
 

@@ -41,6 +41,7 @@ class FlowWanted:
     bound: tuple[Bound, ...] = field(default_factory=tuple)
     team: str = MARK
     contact: str = MARK
+    escalation: str = MARK
     review_by: str = MARK
 
 
@@ -52,7 +53,7 @@ def flow(
     within = (defaults.get("review") or {}).get("dueWithin", "8h")
     spec = fields(
         Entry("pattern", wanted.pattern),
-        owner(wanted.team, wanted.contact),
+        owner(wanted.team, wanted.contact, wanted.escalation),
         Entry("businessProcess", _PROCESSES.get(wanted.pattern, MARK), "The business process that it serves."),
         Entry("reviewBy", wanted.review_by, 'When the owner looks again, within 180 days, such as "2027-04-30".'),
         Entry("roles", _roles(wanted, pattern, resources, namespace)),
