@@ -54,7 +54,8 @@ VALUES = (
     | st.text(max_size=20)
     | st.sampled_from(
         ["firing", "RESOLVED", "critical", "2026-11-23T20:23:39Z", "1795378419", "https://a.example.com/x",
-         "db01:9100", "FILL-IN", "# no comment", "a: b", "'\"", "{{x}}", "- a", "\ud800", "\u2028", "4", "no", "~", "%"]
+         "db01:9100", "FILL-IN", "# no comment",
+         "a: b", "'\"", "{{x}}", "- a", "\ud800", "\u2028", "4", "no", "~", "%"]
     )
 )  # fmt: skip
 JSON = st.recursive(
