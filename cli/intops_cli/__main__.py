@@ -18,7 +18,7 @@ from intops_cli.terminal import HarmlessStream
 from intops_cli.worker_client import Refused, WorkerUnavailable
 
 COMMANDS = (
-    "run", "validate", "test", "replay", "shadow", "status", "get", "top", "messages", "trace",
+    "run", "new", "validate", "test", "replay", "shadow", "status", "get", "top", "messages", "trace",
     "record", "review", "audit", "explain", "store", "impact", "diff", "graph", "complexity", "doctor",
     "completion", "version",
 )  # fmt: skip
@@ -31,6 +31,7 @@ _OWN_NAME = re.compile(r"(?:(?<=^)|(?<=[ `(]))intops(?= [a-z-])", re.MULTILINE)
 EPILOG = f"""\
 examples:
   intops run examples/01-alerts-to-helpdesk     run a folder of manifests on this machine
+  intops new connector-class acme --from-sample alert.json    connect a tool of your own
   intops validate .                             what would a cluster refuse?
   intops status                                 is all well, and what needs a person?
   intops get flows                              do messages arrive?

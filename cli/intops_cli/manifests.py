@@ -13,6 +13,7 @@ import yaml
 
 from intops_api.kinds import BY_NAME
 from intops_api.names import GROUP
+from intops_core.drafts.marks import marks
 
 DEFAULT_NAMESPACE = "default"
 # Folders beside the manifests that hold none: cases (messages in, requests out) and captured payloads.
@@ -49,6 +50,8 @@ class Folder:
     manifests: list[Manifest] = field(default_factory=list)
     secrets: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     """Namespace and name of each Secret → its keys and values."""
+    unfilled: list[tuple[Manifest, str, str]] = field(default_factory=list)
+    """Keys of Secrets that a draft left to a person: the Secret, the path of the key, and a sentence."""
 
 
 def read_folder(path: Path, *, namespace: str = DEFAULT_NAMESPACE) -> Folder:
@@ -81,6 +84,8 @@ def _place(folder: Folder, manifest: Manifest, namespace: str) -> None:
             raise _wrong(manifest, "metadata", "a Secret needs metadata.name")
         key = (str(meta.get("namespace") or namespace), str(meta["name"]))
         folder.secrets[key] = _secret_values(manifest)
+        given = raw.get("stringData")
+        folder.unfilled.extend((manifest, *mark) for mark in marks(given, "stringData"))
     elif str(raw.get("apiVersion", "")).startswith(f"{GROUP}/"):
         if isinstance(meta, dict) and _is_namespaced(raw.get("kind")):
             meta.setdefault("namespace", namespace)

@@ -14,7 +14,7 @@ from intops_cli.manifests import Folder, Manifest, read_folder
 from intops_core.catalog import shipped
 from intops_core.conformance import judge
 from intops_core.ends import MappingFacts, mapping_facts
-from intops_core.findings import Finding
+from intops_core.findings import DRAFT, Finding
 from intops_core.mapping import MappingError, compile_mapping
 from intops_core.mapping_examples import ExampleResult, run_examples
 from intops_core.planning import Planned, plan_flow
@@ -145,6 +145,9 @@ def open_project(path: Path, *, namespace: str, endpoints: dict[str, str] | None
             project.own[parsed.ref] = manifest
         else:
             project.findings.extend(_located(manifest, finding) for finding in parsed)
+    for manifest, place, words in folder.unfilled:
+        ref = Ref("Secret", namespace, str(manifest.raw["metadata"]["name"]))
+        project.findings.append(_located(manifest, Finding(DRAFT, "warn", place, words, ref)))
     for ref, manifest in project.own.items():
         resource = resources.get(ref.kind, ref.namespace, ref.name)
         if resource is not None:

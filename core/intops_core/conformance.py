@@ -24,6 +24,7 @@ from intops_core.expressions import (
 )
 from intops_core.facts import FlowFacts, gather_flow, published
 from intops_core.findings import (
+    DRAFT,
     EXAMPLE,
     REFERENCE,
     SCHEMA,
@@ -45,7 +46,7 @@ from intops_core.rules.mappings import keeps_its_examples
 from intops_core.rules.models import model_breaches
 from intops_core.rules.patterns import ENGINE_STAGES, pattern_breaches
 from intops_core.rules.policies import policy_breaches
-from intops_core.rules.single_object import single_object_breaches
+from intops_core.rules.single_object import mark_breaches, single_object_breaches
 
 Broken = tuple[str, Breach]
 """Id of a rule and a place where it is broken."""
@@ -137,7 +138,10 @@ def _not_said(alone: Iterable[Broken], broken: Iterable[Broken]) -> Iterator[Bro
     place would be one that it never says.
     """
     told = [breach.path for _, breach in alone]
+    unfinished = any(rule_id == DRAFT for rule_id, _ in alone)
     for rule_id, breach in broken:
+        if unfinished and rule_id == EXAMPLE:
+            continue  # an example of a draft can hold only once the draft is filled in
         if not any(_within(breach.path, place) for place in told):
             yield rule_id, breach
 
@@ -151,10 +155,13 @@ _ALONE: Final = Memo[tuple[Broken, ...]](4096)
 
 
 def _alone(resource: Resource) -> tuple[Broken, ...]:
-    return _ALONE.get(
-        resource.digest,
-        lambda: tuple((SCHEMA, breach) for breach in single_object_breaches(resource)),
-    )
+    return _ALONE.get(resource.digest, lambda: _itself(resource))
+
+
+def _itself(resource: Resource) -> tuple[Broken, ...]:
+    unfilled = [(DRAFT, breach) for breach in mark_breaches(resource)]
+    shape = ((SCHEMA, breach) for breach in single_object_breaches(resource))
+    return (*unfilled, *_not_said(unfilled, shape))
 
 
 def _by_kind(resource: Resource, resources: Resources, new: bool) -> Iterator[Broken]:

@@ -11,9 +11,10 @@ from intops_core.expression_errors import did_you_mean
 
 Severity = Literal["deny", "warn", "audit"]
 
-# Rules without a number: the shape of an object, things that it names, examples of a Mapping, what an edition
-# of a model may change.
+# Rules without a number: the shape of an object, places of a draft that nobody has filled, things that it names,
+# examples of a Mapping, what an edition of a model may change.
 SCHEMA: Final = "Schema"
+DRAFT: Final = "Draft"
 REFERENCE: Final = "Reference"
 EXAMPLE: Final = "Example"
 COMPATIBILITY: Final = "Compatibility"
@@ -40,7 +41,7 @@ class Finding:
     """One thing that is wrong.
 
     Attributes:
-        rule: Id of the rule, such as COM-06, or `Schema`, `Reference`, `Example`, `Compatibility`.
+        rule: Id of the rule, such as COM-06, or `Schema`, `Draft`, `Reference`, `Example`, `Compatibility`.
         severity: Whether it refuses the object, warns, or is only recorded.
         path: The field as people see it, such as `spec.routes[2].when`.
         message: What is wrong, why it matters, what to write.

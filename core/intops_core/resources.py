@@ -26,7 +26,8 @@ from intops_api.common import (
 )
 from intops_api.kinds import BY_NAME
 from intops_api.names import API_VERSION
-from intops_core.findings import SCHEMA, Finding, Ref, suggestion
+from intops_core.drafts.marks import marks
+from intops_core.findings import DRAFT, SCHEMA, Finding, Ref, suggestion
 from intops_core.metadata import metadata_as_stored, metadata_breaches
 from intops_core.stored import as_stored
 
@@ -229,7 +230,10 @@ def _validated(
         # "1" is no number and "true" is a text.
         return model.model_validate(value, strict=True, by_alias=True, by_name=model is ObjectMeta)
     except ValidationError as error:
-        findings += validation_findings(error, model, at, ref)
+        unfilled = [Finding(DRAFT, "deny", path, words, ref) for path, words in marks(value, at)]
+        told = {finding.path for finding in unfilled}
+        found = validation_findings(error, model, at, ref)
+        findings += [*unfilled, *(finding for finding in found if finding.path not in told)]
         return None
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from intops_core.findings import COMPATIBILITY, EXAMPLE, REFERENCE, SCHEMA
+from intops_core.drafts.marks import MARK
+from intops_core.findings import COMPATIBILITY, DRAFT, EXAMPLE, REFERENCE, SCHEMA
 from intops_core.rules.common import COMMON_RULES
 from intops_core.rules.event_to_incident import EVENT_TO_INCIDENT_RULES
 from intops_core.rules.governance import GOVERNANCE_RULES
@@ -24,6 +25,12 @@ UNNUMBERED: Final[tuple[BuiltInRule, ...]] = (
     BuiltInRule(
         SCHEMA,
         "The object has the shape of its kind and holds together in itself.",
+        excusable=False,
+        also=_EVERYTHING,
+    ),
+    BuiltInRule(
+        DRAFT,
+        f"A draft of `intops new` is finished: no field says {MARK} any more.",
         excusable=False,
         also=_EVERYTHING,
     ),

@@ -15,6 +15,7 @@ from intops_api.flow import FlowSpec, RuleException
 from intops_api.kinds import BY_NAME
 from intops_api.mapping import Variant
 from intops_api.rules import LIST_KEYS, judgeable
+from intops_core.drafts.marks import marks
 from intops_core.expressions import (
     EvaluationError,
     ExpressionError,
@@ -33,6 +34,12 @@ _DAYS: Final[dict[type[BaseModel], tuple[str, ...]]] = {
     RuleException: ("until",),
     Variant: ("sunset",),
 }
+
+
+def mark_breaches(resource: Resource) -> Iterator[Breach]:
+    """Fields that a draft left to a person, and that nobody has filled yet."""
+    for path, words in marks(resource.raw.get("spec", {}), "spec"):
+        yield Breach(path, words)
 
 
 def single_object_breaches(resource: Resource) -> Iterator[Breach]:

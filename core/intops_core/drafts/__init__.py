@@ -1,0 +1,1 @@
+"""First drafts of manifests, proposed from samples and from what is known: what `intops new` prints. Pure."""
