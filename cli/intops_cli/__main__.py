@@ -20,7 +20,7 @@ from intops_cli.worker_client import Refused, WorkerUnavailable
 COMMANDS = (
     "run", "new", "validate", "test", "replay", "shadow", "status", "get", "top", "messages", "trace",
     "record", "review", "audit", "explain", "store", "impact", "diff", "graph", "complexity", "doctor",
-    "completion", "version",
+    "connector", "completion", "version",
 )  # fmt: skip
 
 PLUGIN = "kubectl intops"

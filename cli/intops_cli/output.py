@@ -61,6 +61,11 @@ def uses_colour(stream: TextIO) -> bool:
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
+def show_data(data: Any, output: str) -> None:
+    """Print an answer as JSON or YAML."""
+    show(data, Table([], []), output)
+
+
 def show(data: Any, table: Table, output: str, *, stream: TextIO | None = None) -> None:
     """Print an answer in the wanted form; `data` is its JSON-ready shape."""
     out = stream or sys.stdout

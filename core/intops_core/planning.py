@@ -172,8 +172,10 @@ _MODELS: Final = Memo[tuple[str, ModelBlob]](64)
 
 def _class_blob(resource: Resource) -> tuple[str, ClassBlob]:
     spec = cast("ConnectorClassSpec", resource.spec)
-    # Its Mappings are blobs of their own where they are used.
-    blob = ClassBlob(name=resource.ref.name, spec=spec.model_copy(update={"mappings": {}}))
+    # Its Mappings are blobs of their own where they are used; tests of a Connector are no worker's business, and a
+    # worker of an older version would refuse a plan with fields that it does not know.
+    unused: dict[str, Any] = {"mappings": {}, "self_test": None, "discovery": None}
+    blob = ClassBlob(name=resource.ref.name, spec=spec.model_copy(update=unused))
     return content_hash(blob.to_wire()), blob
 
 

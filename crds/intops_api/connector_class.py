@@ -14,6 +14,7 @@ from pydantic import Field
 from intops_api.common import ApiModel, Duration, Expression, FieldPath, FieldSchema
 from intops_api.conditions import Condition
 from intops_api.mapping import MappingBody
+from intops_api.self_test import Discovered, SelfTest
 
 # Domain reference, section 3.1: the closed list of error classes.
 ErrorClassName = Literal[
@@ -405,6 +406,10 @@ class ConnectorClassSpec(ApiModel):
     """Limits."""
     versions: list[str] = Field(default_factory=list, max_length=32)
     """Versions of the system that this class was tested with."""
+    self_test: SelfTest | None = None
+    """How `intops connector test` sees whether credentials and rights are good; only reads."""
+    discovery: list[Discovered] | None = Field(default=None, max_length=16)
+    """What `intops connector test` reads of an instance, to compare it with what Mappings send."""
     mappings: dict[str, MappingBody] = Field(default_factory=dict, max_length=32)
     """The class's own Mappings; a binding that names none uses the one for its model."""
 

@@ -6,7 +6,7 @@ Used by unit tests; anything that decides or stores is tested with a real one.
 import contextlib
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ Objects = Sequence[Mapping[str, Any]]
 
 
 @contextlib.contextmanager
-def lists_api(lists: Mapping[str, Objects]) -> Iterator[str]:
-    """Its address while it answers: each path with its objects, chosen by labelSelector and metadata.name."""
+def lists_api(lists: Mapping[str, Objects], *, refused: Collection[str] = ()) -> Iterator[str]:
+    """Its address while it answers: each path with its objects, chosen by labelSelector and metadata.name.
+
+    Paths of `refused` are answered with 403.
+    """
 
     class Answering(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -28,7 +31,7 @@ def lists_api(lists: Mapping[str, Objects]) -> Iterator[str]:
             found = lists.get(address.path)
             items = [one for one in found or () if _is_chosen(one, query)]
             body = json.dumps({"metadata": {}, "items": items, "message": "not there"}).encode()
-            self.send_response(404 if found is None else 200)
+            self.send_response(403 if address.path in refused else 404 if found is None else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -28,6 +28,7 @@ from intops_core.records import items_path, path_parts
 from intops_core.resources import Resource, validation_findings
 from intops_core.rules.expressions import Variables, typed_problem
 from intops_core.rules.policies import policy_breaches
+from intops_core.rules.self_tests import self_test_breaches
 from intops_core.typed import Record, VarType
 
 COMMENT: Final = "comment"
@@ -68,6 +69,7 @@ def class_breaches(resource: Resource, spec: ConnectorClassSpec) -> Iterator[Bre
         yield from checks.one(matcher.when, f"{path}.when", answers, "boolean")
         yield from checks.one(matcher.retry_after, f"{path}.retryAfter", answers)
         yield from checks.one(matcher.detail, f"{path}.detail", answers)
+    yield from self_test_breaches(resource, spec)
     yield from _token_endpoint(spec)
     yield from _policies(spec)
 

@@ -140,6 +140,22 @@ class PooledOutbound:
             raise TransportError(error.kind, f"{origin.host} {error.words}") from error
         return HttpResponse(answer.status, answer.headers, _parsed(answer.body))
 
+    async def arrive(self, url: str, within_s: float) -> list[str]:
+        """Open a connection to a URL's origin and keep it, without a word; the addresses that its name has.
+
+        Raises:
+            TransportError: it cannot be called, or must not.
+        """
+        origin, _ = self._split(url)
+        try:
+            async with asyncio.timeout(within_s):
+                found = await self._addresses(origin)
+                self._keep(origin, await self._open(origin))
+        except TimeoutError as error:
+            words = f"{origin.host} does not accept a connection in time"
+            raise TransportError("connect", words) from error
+        return found
+
     async def _exchange(self, origin: _Origin, method: str, call: _Call) -> RawAnswer:
         connection = self._kept(origin)
         if connection is not None:

@@ -255,7 +255,7 @@ class DeskRest:
         name = queue_name(wanted)
         if name is None:
             return message(404, "Not Found")
-        view = self._views.queue(name, names=["Name", "Description"])
+        view = self._views.whole_queue(name)
         return Answer(200, {**view, "id": int(QUEUES[name])}, {"Content-Type": GOOD_TYPE})
 
     def _ticket(self, number: str) -> Ticket | None:

@@ -101,6 +101,21 @@ class Views:
         shown = self.reference("queue", QUEUES[name])
         return {**shown, **{field: known.get(field, "") for field in names}}
 
+    def whole_queue(self, name: str) -> dict[str, Any]:
+        """Return a queue with the custom fields of its tickets, and a link for what the user may do there."""
+        fields = [
+            {**self.reference("customfield", number), "ref": "customfield", "name": field}
+            for field, number in CUSTOM_FIELDS.items()
+            if has_custom_field(name, field)
+        ]
+        make = {
+            "ref": "create",
+            "type": "ticket",
+            "_url": f"{self.base}/ticket?Queue={QUEUES[name]}",
+        }
+        shown = self.queue(name, names=["Name", "Description"])
+        return {**shown, "TicketCustomFields": fields, "_hyperlinks": [make]}
+
     def transaction(self, entry: Transaction, names: Sequence[str]) -> dict[str, Any]:
         """Return one entry of a history with the named fields."""
         known = {

@@ -15,7 +15,8 @@ from support.simulators import jira_workflow as wf
 from support.simulators.jira_store import Issue, JiraStore, Refused
 
 _ISSUE = re.compile(r"/issue/([^/]+)(?:/(transitions|comment))?")
-_CREATE_META = re.compile(r"/issue/createmeta/[^/]+/issuetypes/[^/]+")
+_CREATE_META = re.compile(r"/issue/createmeta/([^/]+)/issuetypes(?:/([^/]+))?")
+_STATUSES = re.compile(r"/project/([^/]+)/statuses")
 _CLAUSE = re.compile(r'\s*(labels|project)\s*=\s*(?:"([^"]*)"|(\S+))\s*')
 _ORDER = re.compile(r"\s+ORDER\s+BY\s.*$", re.IGNORECASE)
 _AND = re.compile(r"\s+AND\s+", re.IGNORECASE)
@@ -75,6 +76,10 @@ class JiraRest:
     def __init__(self, store: JiraStore) -> None:
         self._store = store
         self.url = ""
+        self.denied: set[str] = set()
+        """Permissions that the user lacks, such as CREATE_ISSUES; told by `/mypermissions` only."""
+        self.demanded: set[str] = set()
+        """Fields that the list of fields for making issues calls required, beside the usual ones."""
 
     def answer(self, call: Call) -> Answer:
         """Do what is asked."""
@@ -96,13 +101,30 @@ class JiraRest:
             case "POST", "/issue":
                 issue = self._store.create(call.json(), now=call.now, lag_s=call.lag_s)
                 return Answer(201, self._reference(issue), issue=issue)
-            case "GET", path if _CREATE_META.fullmatch(path):
-                listed = [{"fieldId": name, "key": name} for name in sorted(wf.ON_SCREEN)]
-                return Answer(200, {"fields": listed, "total": len(listed)})
+            case "GET", "/mypermissions":
+                asked = call.params.get("permissions", "").split(",")
+                may = {n: {"key": n, "havePermission": n not in self.denied} for n in asked}
+                return Answer(200, {"permissions": may})
+            case "GET", path if (meta := _CREATE_META.fullmatch(path)) is not None:
+                return self._create_meta(meta[1], meta[2])
+            case "GET", path if (asked_of := _STATUSES.fullmatch(path)) is not None:
+                _only_project(asked_of[1])
+                states = [wf.status_view(name) for name in wf.STATUSES]
+                return Answer(200, [{"name": name, "statuses": states} for name in wf.ISSUE_TYPES])
         found = _ISSUE.fullmatch(call.path)
         if found is None:
             return Answer(404, {"errorMessages": ["null for uri"], "errors": {}})
         return self._of_issue(call, self._store.find(found[1]), found[2])
+
+    def _create_meta(self, project: str, issue_type: str | None) -> Answer:
+        _only_project(project)
+        if issue_type is None:
+            types = [{"id": wf.type_id(name), "name": name} for name in wf.ISSUE_TYPES]
+            return Answer(200, {"issueTypes": types, "total": len(types)})
+        if issue_type not in map(wf.type_id, wf.ISSUE_TYPES):
+            return Answer(404, {"errorMessages": ["The issue type is not there."], "errors": {}})
+        listed = [wf.field_meta(name, demanded=self.demanded) for name in sorted(wf.ON_SCREEN)]
+        return Answer(200, {"fields": listed, "total": len(listed)})
 
     def _of_issue(self, call: Call, issue: Issue, part: str | None) -> Answer:
         match call.method, part:
@@ -153,6 +175,11 @@ class JiraRest:
         if not body["isLast"]:
             body["nextPageToken"] = str(start + size)
         return Answer(200, body)
+
+
+def _only_project(key: str) -> None:
+    if key != wf.PROJECT:
+        raise Refused(404, f"No project could be found with key '{key}'.")
 
 
 def _matches(issue: Issue, given: Mapping[str, Any]) -> bool:

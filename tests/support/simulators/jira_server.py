@@ -6,7 +6,8 @@ It is served in the test's own loop (`support.runtime.bench`). Tests set `faults
 Imitated, always on: states are reached by transitions whose ids depend on the present state, and not from
 everywhere; edits and transitions answer 204 without a body; a field that is not on the screen is 400 with a map of
 errors; texts are documents (ADF), people are accountIds; what may not be seen is 404; searches do not find what was
-just made; webhooks come twice, the newest first, with the same identifier.
+just made; webhooks come twice, the newest first, with the same identifier. What the user may do (`denied`) and which
+fields are demanded (`demanded`) is told where one asks for it.
 
 Not imitated: other projects and their schemes, issue security, screens by issue type, OAuth and scopes, the quotas by
 points and by issue, attachments, links, other JQL than `labels = …` and `project = …`, the limits on what searches
@@ -23,6 +24,7 @@ import json
 import time
 import uuid
 from dataclasses import dataclass
+from email.utils import formatdate
 
 import httpx
 from aiohttp import web
@@ -56,6 +58,7 @@ class JiraSimulator:
         login: How a wrong credential is answered: `401`, `page` (200 and HTML) or `anonymous` (as if nobody had
             logged in: 404, and a header that tells why).
         requests: Method and path of every request.
+        clock_ahead_s: Seconds by which the dates of its answers are ahead.
     """
 
     def __init__(self) -> None:
@@ -66,9 +69,11 @@ class JiraSimulator:
         self.login = "401"
         self.password = USER["password"]
         self.requests: list[str] = []
+        self.clock_ahead_s = 0.0
         self.events: list[Event] = []
         self.webhook_secret = "a-webhook-secret-for-tests"
         self._rest = JiraRest(self.store)
+        self.denied, self.demanded = self._rest.denied, self._rest.demanded
         self._over = asyncio.Event()
 
     def app(self) -> web.Application:
@@ -76,7 +81,11 @@ class JiraSimulator:
         app = web.Application()
         app.router.add_route("*", "/rest/api/3/{path:.*}", self._serve)
         app.on_shutdown.append(self._let_go)
+        app.on_response_prepare.append(self._date)
         return app
+
+    async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(time.time() + self.clock_ahead_s, usegmt=True)
 
     async def _let_go(self, _: web.Application) -> None:
         self._over.set()

@@ -5,6 +5,7 @@ Used by the store of the Jira simulator. Values only.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,3 +81,25 @@ def status_view(name: str) -> dict[str, Any]:
     """A state as it stands in answers."""
     id_, category = STATUSES[name]
     return {"id": id_, "name": name, "statusCategory": {"key": category}}
+
+
+def type_id(name: str) -> str:
+    """The id of an issue type."""
+    return str(10001 + ISSUE_TYPES.index(name))
+
+
+def field_meta(name: str, *, demanded: Collection[str] = ()) -> dict[str, Any]:
+    """A field as the list of fields for making issues shows it."""
+    allowed = {
+        "priority": PRIORITIES, "components": COMPONENTS, SEVERITY: SEVERITIES, "issuetype": ISSUE_TYPES,
+    }.get(name)  # fmt: skip
+    shown: dict[str, Any] = {
+        "fieldId": name,
+        "key": name,
+        "required": name in ("project", "issuetype", "summary") or name in demanded,
+        "hasDefaultValue": name == "priority",
+    }
+    if allowed is not None:
+        word = "value" if name == SEVERITY else "name"
+        shown["allowedValues"] = [{word: one} for one in allowed]
+    return shown

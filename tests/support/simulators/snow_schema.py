@@ -118,12 +118,14 @@ TABLES: Final[dict[str, Table]] = {
     "sys_user": Table({**_SYSTEM, "name": Column(100), "user_name": Column(), "email": Column(100)}),
     "sys_user_group": Table({**_SYSTEM, "name": Column(80), "manager": Column(refers="sys_user")}),
     "sys_choice": Table(
-        {**_SYSTEM, "name": Column(80), "element": Column(80), "value": Column(), "label": Column(100)},
+        {**_SYSTEM, "name": Column(80), "element": Column(80), "value": Column(), "label": Column(100),
+         "inactive": Column(default="false")},
         shows="label",
     ),
     "sys_dictionary": Table(
         {**_SYSTEM, "name": Column(80), "element": Column(80), "internal_type": Column(),
-         "max_length": Column(), "reference": Column(80)},
+         "max_length": Column(), "reference": Column(80), "mandatory": Column(default="false"),
+         "default_value": Column()},
         shows="element",
     ),
     "sys_journal_field": Table(
@@ -160,9 +162,12 @@ def first_records() -> list[tuple[str, str, dict[str, str]]]:
             kind = "reference" if column.refers else "journal_input" if column.journal else "string"
             said = {"name": name, "element": element, "internal_type": kind}
             said |= {"max_length": str(column.length), "reference": column.refers}
+            mandatory = str(name == "incident" and element == "short_description").lower()
+            said |= {"mandatory": mandatory, "default_value": column.default}
             found.append(("sys_dictionary", sys_id_of("sys_dictionary", name, element), said))
         for element, labels in table.labels.items():
             for value, label in labels.items():
                 said = {"name": name, "element": element, "value": value, "label": label}
+                said["inactive"] = "false"
                 found.append(("sys_choice", sys_id_of("sys_choice", name, element, value), said))
     return found

@@ -74,8 +74,9 @@ def test_s42_there_are_names_of_secrets_to_look_at() -> None:
     assert {"spec.credentials.secretName", "spec.runtime.store.postgres.secretName"} <= found
 
 
-# How OAuth 2 calls the way in which a client gets its token; nothing between namespaces.
+# How OAuth 2 calls the way in which a client gets its token, and rights within the system; nothing between namespaces.
 OAUTH = "spec.auth.oauth2.grant"
+RIGHTS = "spec.selfTest.rights.needs[].granted"
 
 
 def test_s43_nothing_grants_one_namespace_what_is_in_another() -> None:
@@ -84,7 +85,7 @@ def test_s43_nothing_grants_one_namespace_what_is_in_another() -> None:
     found = {
         path for kind in KINDS for path, name, _ in fields(spec_of(kind)) if words.search(name)
     }
-    assert found == {OAUTH}
+    assert found == {OAUTH, RIGHTS}
     assert [kind.name for kind in KINDS if words.search(kind.name)] == []
 
     roles = "".join(
