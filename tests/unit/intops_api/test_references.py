@@ -74,7 +74,7 @@ def test_s42_there_are_names_of_secrets_to_look_at() -> None:
     assert {"spec.credentials.secretName", "spec.runtime.store.postgres.secretName"} <= found
 
 
-# How OAuth 2 calls the way in which a client gets its token, and rights within the system; nothing between namespaces.
+# How OAuth 2 calls the way in which a client gets its token, and rights in a system; nothing between namespaces.
 OAUTH = "spec.auth.oauth2.grant"
 RIGHTS = "spec.selfTest.rights.needs[].granted"
 
