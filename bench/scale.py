@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from bench.estate import (
     workers,
 )
 from bench.measuring import cpu_s, environment, machine, rss_mib
-from support.cluster.controlplane import ControlPlane, home
+from support.cluster.controlplane import ControlPlane, home, on_loopback
 from support.cluster.polling import until
 from support.operators import OperatorProcess, documents, install_kinds, operator
 from support.webhooks import webhook
@@ -61,7 +62,9 @@ def row(what: str, figure: str) -> None:
 @contextmanager
 def cluster(flows: int) -> Iterator[ControlPlane]:
     """An API server with everything that people would have applied, and no controller but ours."""
-    plane = ControlPlane(home(f"scale-{os.getpid()}"), controllers=False)
+    # Each Flow has a Service; the range that the harness has else ends with the 4,096th.
+    place = replace(on_loopback(), services="10.96.0.0/16")
+    plane = ControlPlane(home(f"scale-{os.getpid()}"), place, controllers=False)
     try:
         plane.start()
         install_kinds(plane)

@@ -82,7 +82,7 @@ SAYS: Final[dict[Reason, str]] = {
     Reason.STORE_FAILED: "The store of a worker cannot be used, or its counts do not add up.",
     Reason.STORE_FULL: "The store of a worker has no room; senders are told to come again.",
     Reason.STORE_FILLING: "The store of a worker fills up; senders are slowed down.",
-    Reason.QUOTA_EXCEEDED: "A quota of the namespace keeps the worker from running.",
+    Reason.QUOTA_EXCEEDED: "A quota, or a cluster without an address for its Service, keeps the worker from running.",
     Reason.POOL_FULL: "The pool holds as many Flows as it may, or as much as its object can carry.",
     Reason.MOVING: "The Flow goes to another worker or kind of store; only time is needed.",
     Reason.MOVE_HELD: "The Flow goes to another worker or kind of store once it is suspended and its store is empty.",

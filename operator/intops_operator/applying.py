@@ -25,6 +25,8 @@ from intops_operator.journal import Journal
 journal = Journal("apply")
 
 INVALID = 422
+NO_ADDRESS = "failed to allocate a serviceIP"
+"""The API server's words for a cluster without a free address for a Service; its status, 500, tells of itself."""
 DEPLOYMENT = "Deployment"
 KEPT = "PersistentVolumeClaim"  # may hold messages: never pruned with its Flow
 
@@ -171,7 +173,7 @@ async def _apply(
     try:
         result = await _send(manifest, cluster, replace_lists=present is not None)
     except ClusterError as error:
-        if error.status == 0 or error.status >= 500:
+        if (error.status == 0 or error.status >= 500) and NO_ADDRESS not in error.message:
             raise
         if kind == KEPT and present is not None:
             # A volume that cannot grow is used as it is, so it is taken all the same.
@@ -221,9 +223,9 @@ def _foreign(kind: str, name: str, whose: Whose) -> Problem:
 
 
 def _refused(kind: str, name: str, error: ClusterError) -> Problem:
-    quota = "exceeded quota" in error.message
+    no_room = "exceeded quota" in error.message or NO_ADDRESS in error.message
     return Problem(
-        Reason.QUOTA_EXCEEDED if quota else Reason.WORKER_UNAVAILABLE,
+        Reason.QUOTA_EXCEEDED if no_room else Reason.WORKER_UNAVAILABLE,
         f'{kind} "{name}" was refused by the API server: {error.message}',
     )
 

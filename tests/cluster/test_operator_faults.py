@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +12,17 @@ import pytest
 
 from support.cluster.api import Api
 from support.cluster.api_story import CHILDREN, Story, differences
-from support.cluster.controlplane import ControlPlane, home
+from support.cluster.controlplane import ControlPlane, home, on_loopback
 from support.cluster.polling import until
 from support.operators import (
     CHILD,
     OperatorProcess,
     ReportServer,
+    apply,
     await_condition,
     condition,
     install_kinds,
+    namespace,
     operator,
 )
 
@@ -102,6 +105,36 @@ def test_f80_a_namespace_without_room_for_a_worker_is_told_and_used_when_there_i
     plane.kubectl.run("rollout", "restart", f"deploy/{CHILD}", "-n", itsm)
     story.await_ready()
     assert replica.metric("intops_operator_status_writes_total") - writes < 40, asked
+
+
+def test_f80_a_cluster_without_an_address_for_a_service_is_told_and_used_when_there_is_one(
+    tmp_path: Path,
+) -> None:
+    """F80: the API server calls it an error of its own; it lasts until somebody gives an address back."""
+    place = dataclasses.replace(on_loopback(), services="10.96.0.0/29")
+    plane = ControlPlane(home(f"pytest-{tmp_path.name}"), place, controllers=False)
+    try:
+        plane.start()
+        install_kinds(plane)
+        plane.kubectl.apply(namespace("itsm"))
+        create = ("create", "service", "clusterip", "--tcp=80", "-n", "itsm")
+        taken = 0
+        while plane.kubectl.try_run(*create, f"taken-{taken}").returncode == 0:
+            taken += 1
+            assert taken < 8, "the range has no end"
+        with operator(plane, tmp_path, "addresses") as replica:
+            apply(plane, "itsm", "connectors.yaml", "mappings.yaml", "flow.yaml")
+            flow = await_condition(plane, "itsm", "Programmed", "False", "QuotaExceeded")
+            assert f'Service "{CHILD}" was refused' in condition(flow, "Programmed")["message"]
+            plane.kubectl.wait(lambda _: True, f"deploy/{CHILD}", "-n", "itsm", what="the rest")
+
+            plane.kubectl.run("delete", "service", "taken-0", "-n", "itsm")
+
+            plane.kubectl.wait(lambda _: True, f"service/{CHILD}", "-n", "itsm", what="the Service")
+            await_condition(plane, "itsm", "Programmed", "False", "Applying")
+            assert replica.process.poll() is None
+    finally:
+        plane.remove()
 
 
 def test_f81_whatever_people_do_to_children_is_undone_and_what_is_theirs_stays(

@@ -65,7 +65,10 @@ CAUSE_ALERTS: Final = AlertGroup(
             ),
             act=(
                 "`WorkerUnavailable`: mend what the pod's events say: image, node, volume, memory.",
-                "`QuotaExceeded`: raise the quota of the namespace.",
+                (
+                    "`QuotaExceeded`: raise the quota of the namespace. `failed to allocate a serviceIP`: each Flow "
+                    "takes an address of the cluster's Service range; widen that, or put quiet Flows into pools."
+                ),
                 (
                     "`NoReport`: let the operator reach port 8081 of the worker. A NetworkPolicy of the namespace, "
                     "or an egress policy of the operator's namespace, is the usual cause."
