@@ -129,7 +129,9 @@ async def test_what_may_not_be_seen_is_not_there(site: Site) -> None:
 
 async def test_what_can_be_asked_about_the_project_is_answered(site: Site) -> None:
     """Whoever sets up a Connector looks these up."""
-    meta = await site.client.get("/issue/createmeta/OPS/issuetypes/Incident")
+    types = (await site.client.get("/issue/createmeta/OPS/issuetypes")).json()["issueTypes"]
+    (number,) = [one["id"] for one in types if one["name"] == "Incident"]
+    meta = await site.client.get(f"/issue/createmeta/OPS/issuetypes/{number}")
 
     assert "customfield_10050" in [field["fieldId"] for field in meta.json()["fields"]]
     assert {"name": "Highest"} in (await site.client.get("/priority")).json()

@@ -21,7 +21,7 @@ CHILDREN = ("ServiceAccount", "ConfigMap", "Service", "Deployment", "NetworkPoli
             "PersistentVolumeClaim")  # fmt: skip
 JUDGED = ("Flow", "Connector", "Mapping")
 OURS = f"intops.io/flow={FLOW}"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0  # longer than the 70 s after which a watch that says nothing is opened anew
 
 
 class Story:
