@@ -35,6 +35,7 @@ from support.webhooks import webhook
 
 REST_S = float(os.environ.get("INTOPS_BENCH_REST", "60"))
 REVIEWS = 600
+PATIENCE_S = 3600
 CONFIGURATION = "intops-scale"
 HURRY = ("--status-rate=400", "--report-interval=2")
 """For the first filling only, which is not measured: four status writes a second would take hours."""
@@ -117,7 +118,7 @@ def waited(
     """Seconds until something holds."""
     began = time.perf_counter()
     explain = replica.tail if replica is not None else (lambda: "")
-    until(holds, what, timeout_s=3600, every_s=0.25, explain=explain)
+    until(holds, what, timeout_s=PATIENCE_S, every_s=0.25, explain=explain)
     return time.perf_counter() - began
 
 
@@ -215,7 +216,7 @@ def _is_asked(plane: ControlPlane, replica: OperatorProcess) -> bool:
 def fill(plane: ControlPlane, folder: Path, fake: Workers, flows: int) -> None:
     """Let the operator make every worker once, in a hurry, and its pods run."""
     port = f"--operations-port={fake.port}"
-    with operator(plane, folder, "filling", port, *HURRY, times=()) as replica:
+    with operator(plane, folder, "filling", port, *HURRY, times=(), ready_s=PATIENCE_S) as replica:
         seconds = waited(
             "all Flows to have a worker",
             lambda: len(asyncio.run(_hashes(plane))) == flows,
@@ -249,7 +250,7 @@ def _phases(plane: ControlPlane, folder: Path, fake: Workers, flows: int) -> Non
     fill(plane, folder, fake, flows)
     flags = (f"--operations-port={fake.port}", f"--webhook-configuration={CONFIGURATION}")
     began = time.perf_counter()
-    with operator(plane, folder, "measured", *flags, times=()) as replica:
+    with operator(plane, folder, "measured", *flags, times=(), ready_s=PATIENCE_S) as replica:
         pid = replica.process.pid
         row(
             "start with all there: until ready for admission",
@@ -271,7 +272,7 @@ def _phases(plane: ControlPlane, folder: Path, fake: Workers, flows: int) -> Non
         )
         fake.active = asyncio.run(_hashes(plane))
         waited("all Flows to be Ready", lambda: ready_flows(replica) == flows, replica=replica)
-        with operator(plane, folder, "second", *flags, times=()) as second:
+        with operator(plane, folder, "second", *flags, times=(), ready_s=PATIENCE_S) as second:
             replica.kill()
             killed = time.perf_counter()
             waited("the second to lead", second.leads, replica=second)

@@ -184,6 +184,7 @@ def operator(
     *flags: str,
     kubeconfig: Path | None = None,
     times: Sequence[str] = QUICK,
+    ready_s: float = 60.0,
 ) -> Iterator[OperatorProcess]:
     """Run a replica until the block ends; it is ready when the block begins. Without `times`: with the defaults."""
     log, ports = folder / f"{name}.log", folder / f"{name}.ports"
@@ -209,7 +210,7 @@ def operator(
         return replica.fetch("/readyz")[0] == 200
 
     try:
-        until(ready, f"operator {name} to be ready", timeout_s=60, explain=replica.tail)
+        until(ready, f"operator {name} to be ready", timeout_s=ready_s, explain=replica.tail)
         yield replica
     finally:
         replica.stop()
