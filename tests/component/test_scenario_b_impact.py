@@ -21,7 +21,7 @@ from intops_core.catalog import shipped
 from intops_operator.admission.review import Answer, parse_review
 from intops_operator.admission.server import AdmissionServer
 from intops_operator.cache import Cache
-from support.runtime.flows import NAMESPACE, example_manifests
+from support.runtime.flows import EXAMPLE, NAMESPACE, example_manifests
 from support.runtime.local_run import intops
 
 pytestmark = pytest.mark.component
@@ -248,3 +248,31 @@ async def test_b8_the_same_step_by_step_warns_or_passes() -> None:
 
     beside = await asked(new_edition)
     assert (beside.allowed, beside.warnings) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("field", "code", "verdict"),
+    [({"type": "string", "required": True}, 1, "breaks"), ({"type": "string"}, 0, "changes")],
+    ids=["mandatory", "not mandatory"],
+)
+def test_b8_a_field_that_an_upgrade_will_demand_is_reported_before_its_date(
+    tmp_path: Path, field: Raw, code: int, verdict: str
+) -> None:
+    """ServiceNow will demand u_datacenter: the class as it will be says who must be ready by then."""
+    (servicenow,) = [raw for raw in shipped() if raw["metadata"]["name"] == "servicenow"]
+    upgraded = copy.deepcopy(servicenow)
+    upgraded["spec"]["objects"]["incident"]["fields"]["u_datacenter"] = field
+    change = write(tmp_path / "announced", upgraded)
+    folder = EXAMPLE.parent / "03-alerts-to-servicenow"
+
+    done = intops("impact", "-f", str(change), str(folder), "-o", "json")
+
+    found = json.loads(done.stdout)
+    assert done.returncode == code, done.stdout
+    assert [(one["flow"]["name"], one["verdict"]) for one in found["flows"]] == [
+        ("alerts-to-servicenow", verdict)
+    ]
+    if code:
+        page = intops("impact", "-f", str(change), str(folder)).stdout
+        for told in ("u_datacenter", "incident-to-servicenow", "service-desk@example.com"):
+            assert told in page
