@@ -123,7 +123,10 @@ class Client:
         name, flow = manifest["metadata"]["name"], manifest["metadata"]["labels"][names.LABEL_FLOW]
         await self.ask("POST", path, data=json.dumps(manifest), headers=JSON)
         await self._tell_status(f"{path}/{name}", status)
-        await self._tell_status(f"{PLURALS['Deployment'].format(SPACE)}/{child_name(flow)}", ROLLED)
+        deployment = f"{PLURALS['Deployment'].format(SPACE)}/{child_name(flow)}"
+        while not await self.has(deployment):  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.5)  # it is applied a moment after the ConfigMap
+        await self._tell_status(deployment, ROLLED)
 
     async def _tell_status(self, path: str, status: Manifest) -> None:
         await self.ask(
@@ -152,6 +155,11 @@ class Client:
             if not more:
                 return found
 
+    async def has(self, path: str) -> bool:
+        """Whether an object is there."""
+        async with self._session.get(self._server + path, headers=METADATA_OF_ONE) as answer:
+            return answer.status == 200
+
     async def ask(self, verb: str, path: str, **more: Any) -> str:
         """One request; its answer's text."""
         async with self._session.request(verb, self._server + path, **more) as answer:
@@ -169,6 +177,7 @@ ROLLED = {
     "readyReplicas": 1,
     "availableReplicas": 1,
 }
+METADATA_OF_ONE = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
 METADATA = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 
 
