@@ -70,6 +70,7 @@ def test_a_problem_makes_a_ticket_that_gets_worse_is_acknowledged_and_ends(
     """One outbreak from the first hard state to the recovery; the next one makes a ticket of its own."""
     icinga, line = peers
     icinga.check(0, "OK load 1")
+    good_at = int(time.time())
     icinga.check(1, "WARNING load 5")
     shows(line, (f"{LOAD} is WARNING", "new"))
 
@@ -82,6 +83,8 @@ def test_a_problem_makes_a_ticket_that_gets_worse_is_acknowledged_and_ends(
     assert acknowledged.status_code == 200
     shows(line, (f"{LOAD} is WARNING", "open"))
 
+    # The second of the last good check names an outbreak.
+    wait_until(lambda: int(time.time()) > good_at, what="another second")
     icinga.check(0, "OK load 1")
     shows(line, (f"{LOAD} is WARNING", "resolved"))
     icinga.check(2, "CRITICAL load 9")
