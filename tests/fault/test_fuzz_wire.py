@@ -34,12 +34,15 @@ MEMORY_KIB = 512 * 1024
 """The limit that the operator gives a worker's pod."""
 
 
-def exchange(port: int, raw: bytes) -> bytes | None:
-    """Everything that comes back on a connection of its own; None where it was reset meanwhile."""
+def exchange(port: int, raw: bytes, *, is_whole: bool = False) -> bytes | None:
+    """Everything that comes back on a connection of its own; None where it was reset meanwhile.
+
+    What may not be whole is waited for a moment only: whoever stops sending before the answer gets none.
+    """
     found = b""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
-            line.settimeout(0.3)
+            line.settimeout(20 if is_whole else 0.3)
             line.sendall(raw)
             with contextlib.suppress(TimeoutError):  # it waits for more, which does not come
                 found = line.recv(65536)
@@ -85,7 +88,9 @@ def test_whatever_bytes_a_sender_sends_capture_refuses_or_keeps_and_serves_the_n
             if one.body is not None and got == [200]:
                 kept.append(one.body)
             good = door.good(f"good-{number}")
-            assert statuses(exchange(port, door.whole(good))) == [200], f"after {words}"
+            assert statuses(exchange(port, door.whole(good), is_whole=True)) == [200], (
+                f"after {words}"
+            )
             kept.append(good)
             taken += 1
         wait_until(lambda: worker.report().store.pending == 0, what="all deliveries are split")
