@@ -110,8 +110,8 @@ _HEAD = """\
 Written by `make generate` from the tests: each row is a fault, each line below it a sentence that a test shows
 to be true. `make test` runs the short forms, `make fault` the long ones and writes `build/fault-report.md`;
 `make fault HOURS=8` breaks things at random for so long, and `make crash-points` takes every request of the operator
-to the API server as a point to die at ([crash-points.md](crash-points.md)). A line that begins with *without* or names a missing
-safeguard is a control: the same run with the safeguard off must do the harm.
+to the API server as a point to die at ([crash-points.md](crash-points.md)). A line that begins with *without* or
+names a missing safeguard is a control: the same run with the safeguard off must do the harm.
 
 Every run compares ledgers: what senders were told is kept, what the target has done, and what the worker reports.
 Runs of the control plane compare what the operator has made of a Flow with what it makes when nothing is disturbed.
