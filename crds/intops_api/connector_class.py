@@ -5,6 +5,8 @@ operation `lookup` the canonical record), `key` (correlation key), `link` (nativ
 `text`, `step` (id, to, offered: the chosen way on, where the operation has `steps`) (requests); `request` and
 `response` (`status`, `headers` in lower case, `body`) after the answer, and with them `field`, a dotted path, in
 `readBack.others`; `response`, `config`, `endpoint`, `now`, `also` in `capture.poll.body`. Secrets are never visible.
+
+More than 400 lines, because it is one document: whoever writes a class reads its fields in one place.
 """
 
 from typing import Annotated, Any, Literal
